@@ -1,0 +1,1 @@
+"""Manifests, folds and label maps of known corpora, shipped as data; never audio."""

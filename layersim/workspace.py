@@ -1,0 +1,400 @@
+"""A study is a folder with a ``layersim.toml`` in it; this module reads it and knows where outputs go.
+
+Conventions
+-----------
+- A stage's settings are one frozen pydantic model (a `StageConfig`), kept in the table of the same name
+  in ``layersim.toml``. A flag overrides the file, the file overrides the default.
+- Every setting knows its origin: ``user (flag)``, ``user (layersim.toml)``, ``default`` or the paper that
+  states it (`setting`). Beside every output stands a ``run.json`` that records them (`write_run`).
+- Paths in ``layersim.toml`` may be absolute or relative to the workspace.
+
+Layout of a workspace::
+
+    layersim.toml
+    manifests/CORPUS.csv
+    cache/ENCODER/CORPUS/part-00000.h5 ...
+    rank/ENCODER/SOURCE-to-TARGET/LEVEL/ranking.json ...
+    train/ENCODER/SOURCE-to-TARGET/METHOD/seed-0/model.safetensors ...
+    report/index.html
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tomlkit.exceptions import TOMLKitError
+
+from layersim.errors import LayersimError
+
+FILE_NAME = "layersim.toml"
+
+Progress = Callable[[str, float, float], None]
+"""Called as ``progress(label, done, total)`` while a stage works; the command line draws it."""
+
+
+def no_progress(label: str, done: float, total: float) -> None:
+    """Show nothing: the `Progress` of library use."""
+
+
+def setting(default: Any, description: str, paper: str | None = None, **constraints: Any) -> Any:
+    """Declare one field of a `StageConfig`: its default, what it means with its unit, and its source.
+
+    ``paper`` names the publication that states this default; without it the default is layersim's own.
+    """
+    extra: dict[str, Any] | None = {"paper": paper} if paper else None
+    return Field(default=default, description=description, json_schema_extra=extra, **constraints)
+
+
+class StageConfig(BaseModel):
+    """The settings of one stage: frozen, no unknown keys, one table of ``layersim.toml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    section: ClassVar[str]
+
+
+ConfigT = TypeVar("ConfigT", bound=StageConfig)
+
+
+@dataclass(frozen=True)
+class Settings(Generic[ConfigT]):
+    """A stage's settings and where each came from."""
+
+    config: ConfigT
+    origins: dict[str, str]  # field -> "user (flag)" | "user (layersim.toml)" | "paper: ..." | "default"
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """One row per setting: ``name, value, origin, meaning``; what run.json and the report show."""
+        values = self.config.model_dump(mode="json")
+        fields = type(self.config).model_fields
+        return [
+            {"name": name, "value": values[name], "origin": self.origins[name],
+             "meaning": fields[name].description or ""}
+            for name in fields
+        ]  # fmt: skip
+
+
+def resolve_settings(
+    model: type[ConfigT],
+    flags: Mapping[str, Any] | None = None,
+    table: Mapping[str, Any] | None = None,
+    where: str = FILE_NAME,
+) -> Settings[ConfigT]:
+    """Merge flags over the file's table over the defaults, remembering each field's origin.
+
+    Parameters
+    ----------
+    flags : mapping, optional
+        What the caller set; entries that are None count as not given.
+    table : mapping, optional
+        The stage's table in ``layersim.toml``.
+    where : str
+        Named in errors.
+
+    Raises
+    ------
+    LayersimError
+        If a key is unknown (the nearest known one is named) or a value is not allowed.
+    """
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    filed = dict(table or {})
+    _refuse_unknown(filed, model.model_fields, f"{where}, table [{model.section}]")
+    unknown = set(given) - set(model.model_fields)
+    if unknown:
+        raise ValueError(f"{model.__name__} has no field {sorted(unknown)}")
+    try:
+        config = model.model_validate({**filed, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or model.section
+        place = "flag" if name in given else f"{where}, table [{model.section}]"
+        raise LayersimError(f"{place}: setting {name!r}: {first['msg']} (got {first['input']!r}).") from None
+    origins = {name: _origin(model, name, given, filed) for name in model.model_fields}
+    return Settings(config, origins)
+
+
+def _origin(model: type[StageConfig], name: str, given: Iterable[str], filed: Iterable[str]) -> str:
+    if name in given:
+        return "user (flag)"
+    if name in filed:
+        return f"user ({FILE_NAME})"
+    extra = model.model_fields[name].json_schema_extra
+    if isinstance(extra, dict) and "paper" in extra:
+        return f"paper: {extra['paper']}"
+    return "default"
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    names = sorted(known)
+    for key in given:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise LayersimError(f"{where}: unknown key {key!r}. {hint}Known keys: {', '.join(names)}.")
+
+
+class CorpusEntry(BaseModel):
+    """One corpus of a workspace: its manifest, its audio, and its phone times where there are any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    manifest: Path
+    audio_root: Path
+    alignments: Path | None = None
+    phone_set: str | None = None
+
+
+_TOP_KEYS = ("encoder", "source", "target", "corpora", "extract", "rank", "train")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A study's folder and what its ``layersim.toml`` says."""
+
+    root: Path
+    encoder: str  # hub id, or an absolute path of a local folder
+    source: str | None
+    target: str | None
+    corpora: dict[str, CorpusEntry]
+    tables: dict[str, dict[str, Any]]  # the raw [extract], [rank], [train] tables
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Workspace:
+        """Read the workspace in ``start`` (default: the current folder) or its nearest parent.
+
+        Raises
+        ------
+        LayersimError
+            If there is none, or its ``layersim.toml`` is wrong.
+        """
+        folder = (start or Path.cwd()).resolve()
+        for candidate in (folder, *folder.parents):
+            if (candidate / FILE_NAME).is_file():
+                return cls.read(candidate)
+        raise LayersimError(
+            f"{folder}: no {FILE_NAME} here or above. Make a workspace first: "
+            "layersim init DIR --corpus NAME=PATH --corpus NAME=PATH --encoder ENCODER; then cd DIR."
+        )
+
+    @classmethod
+    def read(cls, root: Path) -> Workspace:
+        """Read ``root/layersim.toml``.
+
+        Raises
+        ------
+        LayersimError
+            If the file is not TOML, has unknown keys, or lacks what a study needs.
+        """
+        file = root / FILE_NAME
+        try:
+            document = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
+        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+            raise LayersimError(f"{file}: cannot be read as TOML: {error}.") from None
+        _refuse_unknown(document, _TOP_KEYS, str(file))
+        tables = {name: document.get(name, {}) for name in ("extract", "rank", "train")}
+        corpora = {}
+        for name, entry in _table(document, "corpora", file).items():
+            if not isinstance(entry, dict):
+                raise LayersimError(f"{file}: [corpora.{name}] must be a table.")
+            _refuse_unknown(entry, CorpusEntry.model_fields, f"{file}, table [corpora.{name}]")
+            paths = {key: value if key == "phone_set" else _inside(root, str(value))
+                     for key, value in entry.items()}  # fmt: skip
+            try:
+                corpora[name] = CorpusEntry.model_validate(paths)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise LayersimError(
+                    f"{file}, table [corpora.{name}]: {first['loc'][0]}: {first['msg']}."
+                ) from None
+        for name in tables:
+            _table(document, name, file)
+        for key in ("encoder", "source", "target"):
+            if not isinstance(document.get(key, ""), str):
+                raise LayersimError(f"{file}: {key} must be a string.")
+        encoder = document.get("encoder", "")
+        if encoder and _inside(root, encoder).is_dir():
+            encoder = str(_inside(root, encoder).resolve())
+        workspace = cls(root, encoder, document.get("source"), document.get("target"), corpora, tables)
+        for role in ("source", "target"):
+            if (name := getattr(workspace, role)) is not None:
+                workspace.corpus(name)
+        return workspace
+
+    def corpus(self, name: str) -> CorpusEntry:
+        """Return the entry of one corpus.
+
+        Raises
+        ------
+        LayersimError
+            If the workspace has no corpus of that name.
+        """
+        if name not in self.corpora:
+            raise LayersimError(
+                f"{self.root / FILE_NAME}: no corpus {name!r}. Known: {', '.join(self.corpora) or 'none'}."
+            )
+        return self.corpora[name]
+
+    def pair(self, source: str | None = None, target: str | None = None) -> tuple[str, str]:
+        """Return source and target: as given, else as the file says, else the first two corpora.
+
+        Raises
+        ------
+        LayersimError
+            If the two cannot be told, are the same, or are unknown.
+        """
+        names = list(self.corpora)
+        first = source or self.source or (names[0] if names else None)
+        second = target or self.target or (names[1] if len(names) > 1 else None)
+        if first is None or second is None:
+            raise LayersimError(f"{self.root / FILE_NAME}: two corpora are needed; found {names}.")
+        if first == second:
+            others = [name for name in names if name != first]
+            raise LayersimError(
+                f"source and target are both {first!r}. Name two: --source {first} --target "
+                f"{others[0] if others else 'NAME'}."
+            )
+        self.corpus(first), self.corpus(second)
+        return first, second
+
+    def settings(self, model: type[ConfigT], flags: Mapping[str, Any] | None = None) -> Settings[ConfigT]:
+        """Resolve one stage's settings from flags, this workspace's file and the defaults."""
+        return resolve_settings(model, flags, self.tables.get(model.section, {}), str(self.root / FILE_NAME))
+
+    def cache_folder(self, corpus: str) -> Path:
+        """Where the HDF5 shards of one corpus under this workspace's encoder stand."""
+        return self.root / "cache" / encoder_slug(self.encoder) / corpus
+
+    def rank_folder(self, source: str, target: str, level: str) -> Path:
+        """Where the ranking of one pair at one level stands."""
+        return self.root / "rank" / encoder_slug(self.encoder) / f"{source}-to-{target}" / level
+
+    def train_folder(self, source: str, target: str) -> Path:
+        """Where the trained models of one pair stand, one folder per method below it."""
+        return self.root / "train" / encoder_slug(self.encoder) / f"{source}-to-{target}"
+
+    @property
+    def report_folder(self) -> Path:
+        """Where the report stands."""
+        return self.root / "report"
+
+
+def _table(document: Mapping[str, Any], name: str, file: Path) -> dict[str, Any]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise LayersimError(f"{file}: [{name}] must be a table.")
+    return cast("dict[str, Any]", table)
+
+
+def _inside(root: Path, path: str) -> Path:
+    return Path(os.path.normpath(root / Path(path).expanduser()))
+
+
+def encoder_slug(encoder: str) -> str:
+    """Name the folder of an encoder: the last folder of a path, or the hub id with ``--`` for ``/``.
+
+    >>> encoder_slug("microsoft/wavlm-base-plus"), encoder_slug("/models/whisper-base/")
+    ('microsoft--wavlm-base-plus', 'whisper-base')
+    """
+    name = Path(encoder).name if Path(encoder).is_absolute() else encoder.replace("/", "--")
+    return re.sub(r"[^\w.\-]+", "_", name) or "encoder"
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all: a temporary name, flushed to disk, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write one JSON document (UTF-8, no NaN) whole or not at all."""
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Raises
+    ------
+    LayersimError
+        If the file is missing or is not a JSON object.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LayersimError(f"{path}: cannot be read as JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise LayersimError(f"{path}: expected a JSON object, found {type(document).__name__}.")
+    return document
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    names = ("layersim", "torch", "transformers", "numpy", "pandas", "h5py", "soundfile", "soxr",
+             "scikit-learn", "scipy")  # fmt: skip
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def write_run(
+    folder: Path,
+    stage: str,
+    settings: Settings[Any] | None,
+    inputs: Mapping[str, str],
+    results: Mapping[str, Any] | None = None,
+    notes: Iterable[str] = (),
+) -> None:
+    """Write ``run.json`` beside a stage's output; written last, it marks the output as complete.
+
+    Parameters
+    ----------
+    stage : str
+        ``extract``, ``rank``, ``train`` ...
+    settings : Settings, optional
+        Written as one row per setting: name, value, origin, meaning.
+    inputs : mapping
+        What was read: a name and its hash.
+    results, notes
+        A small summary, and everything that was counted rather than used.
+    """
+    write_json(
+        folder / "run.json",
+        {
+            "stage": stage,
+            "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "settings": settings.as_rows() if settings else [],
+            "inputs": dict(inputs),
+            "versions": library_versions(),
+            "results": dict(results or {}),
+            "notes": list(notes),
+        },
+    )
