@@ -231,6 +231,45 @@ class Workspace:
                 workspace.corpus(name)
         return workspace
 
+    @classmethod
+    def create(
+        cls, root: Path, encoder: str, corpora: Mapping[str, CorpusEntry], force: bool = False
+    ) -> Workspace:
+        """Write ``root/layersim.toml`` and read it back; the first two corpora become source and target.
+
+        Paths inside the workspace are written relative to it, others absolute.
+
+        Raises
+        ------
+        LayersimError
+            If the file exists and ``force`` is not set.
+        """
+        file = root / FILE_NAME
+        if file.exists() and not force:
+            raise LayersimError(f"{file} exists. Choose another folder, or replace it with --force.")
+        names = list(corpora)
+        document = tomlkit.document()
+        document.add(
+            tomlkit.comment("A layersim study. In this folder: layersim extract | rank | train | report")
+        )
+        document.add(
+            "encoder",
+            tomlkit.item(_relative(root, Path(encoder)) if Path(encoder).is_absolute() else encoder),
+        )
+        if len(names) > 1:
+            document.add(tomlkit.comment("the pair that rank and train take without --source and --target"))
+            document.add("source", tomlkit.item(names[0]))
+            document.add("target", tomlkit.item(names[1]))
+        tables = tomlkit.table(is_super_table=True)
+        for name, entry in corpora.items():
+            table = tomlkit.table()
+            for key, value in entry.model_dump(exclude_none=True).items():
+                table.add(key, _relative(root, value) if isinstance(value, Path) else value)
+            tables.add(name, table)
+        document.add("corpora", tables)
+        write_text(file, tomlkit.dumps(document))
+        return cls.read(root)
+
     def corpus(self, name: str) -> CorpusEntry:
         """Return the entry of one corpus.
 
@@ -298,6 +337,11 @@ def _table(document: Mapping[str, Any], name: str, file: Path) -> dict[str, Any]
 
 def _inside(root: Path, path: str) -> Path:
     return Path(os.path.normpath(root / Path(path).expanduser()))
+
+
+def _relative(root: Path, path: Path) -> str:
+    inside = path.resolve().is_relative_to(root.resolve())
+    return path.resolve().relative_to(root.resolve()).as_posix() if inside else path.resolve().as_posix()
 
 
 def encoder_slug(encoder: str) -> str:

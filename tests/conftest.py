@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: real speech and weights where they are at hand, the command line, tiny audio."""
+"""Fixtures that all tests share: real speech and weights where at hand, the command line, tiny audio."""
 
 from __future__ import annotations
 
