@@ -1,0 +1,189 @@
+"""What every command shares: the app, how results, progress and errors are shown."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from layersim.workspace import Workspace
+
+ORDER = ("init", "corpus", "extract", "rank", "train", "predict", "report", "demo")  # of use
+
+
+class CommandsInOrder(TyperGroup):
+    """Lists the commands in the order in which a study uses them."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Return the names of the commands."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
+app = typer.Typer(
+    name="layersim",
+    cls=CommandsInOrder,
+    help="Find the layers of a pretrained speech transformer in which two languages share emotion, "
+    "and train an emotion model anchored there.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.")]
+Encoder = Annotated[
+    str | None, typer.Option("--encoder", help="Checkpoint folder or hub id [layersim.toml: encoder].")
+]
+Source = Annotated[str | None, typer.Option("--source", help="The labelled corpus [layersim.toml: source].")]
+Target = Annotated[str | None, typer.Option("--target", help="The corpus to transfer to [layersim.toml].")]
+Emotions = Annotated[
+    str | None, typer.Option("--emotions", help="Comma list [all that both corpora have].", metavar="A,B,..")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of all that is drawn at random.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
+
+
+class Result(Protocol):
+    """What a stage returns."""
+
+    def to_table(self) -> str:
+        """Return it for people."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+
+
+def show(result: Result, as_json: bool) -> None:
+    """Print a stage's result on stdout: a short table, or exactly one JSON document."""
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        typer.echo(result.to_table())
+
+
+def show_each(results: Iterable[Result], as_json: bool) -> None:
+    """Print one result per corpus: a line each, or one JSON list."""
+    if as_json:
+        documents = [result.to_json() for result in results]
+        typer.echo(json.dumps(documents, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        typer.echo("\n".join(result.to_table() for result in results))
+
+
+def find_workspace(encoder: str | None = None) -> Workspace:
+    """Return the workspace of the current folder, with another encoder where a flag names one."""
+    from layersim.workspace import Workspace
+
+    workspace = Workspace.find()
+    if encoder is not None:
+        folder = Path(encoder).expanduser()
+        workspace = replace(workspace, encoder=str(folder.resolve()) if folder.is_dir() else encoder)
+    return workspace
+
+
+def comma_list(text: str | None) -> list[str] | None:
+    """Split ``anger,sadness``; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def named_values(pairs: Iterable[str], option: str, known: Iterable[str] | None = None) -> dict[str, str]:
+    """Read ``NAME=VALUE`` options, each name once.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one has no name or value, is given twice, or names what is not known.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{option} {pair!r}: expected NAME=VALUE.")
+        if name in found:
+            raise typer.BadParameter(f"{option}: {name!r} is given twice.")
+        if known is not None and name not in known:
+            raise typer.BadParameter(f"{option} {pair!r}: no --corpus {name}=PATH goes with it.")
+        found[name] = value
+    return found
+
+
+def given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the flags that were given."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+class StderrProgress:
+    """Draw a stage's progress on stderr: a bar on a terminal, else a line now and then.
+
+    Used as ``with StderrProgress() as progress: stage(..., progress=progress)``.
+    """
+
+    LINE_EVERY = 10.0  # seconds between lines where no bar can be drawn
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, tuple[float, float]] = {}  # label -> (when, amount done by then)
+        self._said: dict[str, float] = {}
+
+    def __enter__(self) -> StderrProgress:
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, label: str, done: float, total: float) -> None:
+        """Show that ``done`` of ``total`` is done."""
+        now = time.monotonic()
+        since, before = self._started.setdefault(label, (now, done))
+        elapsed = now - since
+        rate = (done - before) / elapsed if elapsed > 0.5 else 0.0
+        shown = f"{rate:.1f}/s" if rate else ""
+        if self._console.is_terminal:
+            if label not in self._tasks:
+                self._tasks[label] = self._bars.add_task(label, total=total, rate="")
+            self._bars.update(self._tasks[label], completed=done, total=total, rate=shown)
+        elif now - self._said.setdefault(label, now) >= self.LINE_EVERY:
+            self._said[label] = now
+            left = f", {(total - done) / rate:.0f} s left" if rate else ""
+            self._console.print(f"{label}: {done:.0f} of {total:.0f}, {shown}{left}", highlight=False)
+
+
+def log_to_stderr() -> None:
+    """Send the library's notices to stderr, where they cannot mix with a result."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger = logging.getLogger("layersim")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    logging.addLevelName(logging.WARNING, "warning")

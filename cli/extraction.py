@@ -1,0 +1,43 @@
+"""``layersim extract``: hidden states of every layer into the HDF5 cache."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .app import Device, Encoder, Force, Json, Seed, StderrProgress, app, find_workspace, given, show_each
+
+
+@app.command()
+def extract(
+    corpus: Annotated[list[str] | None, typer.Option(help="Only this corpus; repeat for more [all].")] = None,
+    encoder: Encoder = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only N utterances a corpus, balanced over speakers and emotions.")
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="pooled (default) or frames (large).")] = None,
+    phones: Annotated[str | None, typer.Option(help="Which aligned phones to pool: vowels or all.")] = None,
+    stack: Annotated[str | None, typer.Option(help="Whisper: encoder, decoder or both.")] = None,
+    device: Device = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 (default), bf16 or fp16.")] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Run the encoder over every corpus and cache all its layers, pooled over utterances and phones.
+
+    Can be killed at any time: the next run goes on where it stopped.
+    """
+    from layersim.features.extract import ExtractConfig
+    from layersim.features.extract import extract as extract_stage
+
+    workspace = find_workspace(encoder)
+    flags = given(
+        {"limit": limit, "store": store, "phones": phones, "stack": stack, "device": device,
+         "precision": precision, "seed": seed}
+    )  # fmt: skip
+    settings = workspace.settings(ExtractConfig, flags)
+    with StderrProgress() as progress:
+        results = extract_stage(workspace, settings, corpus, progress=progress, force=force)
+    show_each(results, as_json)

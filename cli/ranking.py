@@ -1,0 +1,58 @@
+"""``layersim rank``: which layers hold emotion that two corpora share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .app import (
+    Emotions,
+    Encoder,
+    Force,
+    Json,
+    Seed,
+    Source,
+    StderrProgress,
+    Target,
+    app,
+    comma_list,
+    find_workspace,
+    given,
+    show,
+)
+
+
+@app.command()
+def rank(
+    level: Annotated[str | None, typer.Option(help="utterance (default) or phoneme (vowels).")] = None,
+    source: Source = None,
+    target: Target = None,
+    metric: Annotated[str | None, typer.Option(help="pairwise or centroid.")] = None,
+    features: Annotated[str | None, typer.Option(help="raw, centred or zscored.")] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="The paper's plain form: pairwise, raw.")] = False,
+    emotions: Emotions = None,
+    bootstraps: Annotated[int | None, typer.Option(help="Speaker bootstrap replicates.")] = None,
+    permutations: Annotated[int | None, typer.Option(help="Label permutations of the null.")] = None,
+    encoder: Encoder = None,
+    seed: Seed = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Rank layers by how alike two corpora's emotions are in them."""
+    from layersim.similarity.rank import RankConfig
+    from layersim.similarity.rank import rank as rank_stage
+
+    if paper and (metric or features):
+        raise typer.BadParameter("--paper fixes metric and features; leave --metric and --features out.")
+    workspace = find_workspace(encoder)
+    flags = given(
+        {"level": level, "metric": metric, "features": features, "paper": paper or None,
+         "emotions": comma_list(emotions), "bootstraps": bootstraps, "permutations": permutations,
+         "seed": seed}
+    )  # fmt: skip
+    settings = workspace.settings(RankConfig, flags)
+    first, second = workspace.pair(source, target)
+    with StderrProgress() as progress:
+        ranking = rank_stage(workspace, settings, first, second, progress=progress, force=force)
+    show(ranking, as_json)

@@ -1,0 +1,83 @@
+"""``layersim train`` and ``layersim predict``: an emotion model anchored at the ranked layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import (
+    Device,
+    Emotions,
+    Encoder,
+    Force,
+    Json,
+    Seed,
+    Source,
+    StderrProgress,
+    Target,
+    app,
+    comma_list,
+    find_workspace,
+    given,
+    show,
+)
+
+
+@app.command()
+def train(
+    anchors: Annotated[
+        str | None,
+        typer.Option(help="auto, auto:phoneme, best, worst, all, random:SEED, or layers such as 8,9,11."),
+    ] = None,
+    source: Source = None,
+    target: Target = None,
+    methods: Annotated[str | None, typer.Option(help="Comma list of la, cc, cc-std [all three].")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Weight of the CORAL loss.")] = None,
+    coral: Annotated[str | None, typer.Option(help="frobenius (the anchoring paper) or squared.")] = None,
+    standardise: Annotated[
+        str | None, typer.Option(help="la: corpus (each by its own statistics) or source (the plain form).")
+    ] = None,
+    emotions: Emotions = None,
+    seeds: Annotated[int | None, typer.Option(help="How many runs, each with a seed of its own.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most epochs of one run.")] = None,
+    encoder: Encoder = None,
+    seed: Seed = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Train on the labelled source, tied to the unlabelled target at the anchored layers."""
+    from layersim.adaptation.train import TrainConfig
+    from layersim.adaptation.train import train as train_stage
+
+    workspace = find_workspace(encoder)
+    flags = given(
+        {"anchors": anchors, "methods": comma_list(methods), "gamma": gamma, "coral": coral,
+         "standardise": standardise, "emotions": comma_list(emotions), "seeds": seeds, "epochs": epochs,
+         "seed": seed}
+    )  # fmt: skip
+    settings = workspace.settings(TrainConfig, flags)
+    first, second = workspace.pair(source, target)
+    with StderrProgress() as progress:
+        result = train_stage(workspace, settings, first, second, progress=progress, force=force)
+    show(result, as_json)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A trained model.safetensors, or its folder.")],
+    audio: Annotated[list[Path], typer.Argument(help="Recordings to label.")],
+    encoder: Encoder = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Label new recordings: one line a file, the emotion and its probability."""
+    from layersim.adaptation.predict import predict as predict_stage
+
+    with StderrProgress() as progress:
+        predictions = predict_stage(model, audio, encoder=encoder, device=device or "auto", progress=progress)
+    if as_json:
+        typer.echo(predictions.to_json(orient="records", force_ascii=False))
+    else:
+        typer.echo(predictions.to_csv(index=False, float_format="%.3f").rstrip("\n"))
