@@ -1,1 +1,1 @@
-"""See the modules."""
+"""One self-contained HTML page from what a workspace holds."""

@@ -1,0 +1,93 @@
+"""Find what the stages of a workspace have written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from layersim.corpus.manifest import read_manifest
+from layersim.workspace import Workspace, encoder_slug, read_json
+
+LEVELS = ("utterance", "phoneme")
+
+
+@dataclass(frozen=True)
+class CorpusOutputs:
+    """A corpus of the workspace: its manifest, and the ``run.json`` of its extraction if it was extracted."""
+
+    name: str
+    manifest: pd.DataFrame
+    extraction: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class RankingOutputs:
+    """One ranking: ``ranking.json``, ``run.json`` and its folder, which holds the figures."""
+
+    folder: Path
+    ranking: dict[str, Any]
+    run: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingOutputs:
+    """The last training of a pair: ``summary.json`` and its folder, one folder per method below it."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    def first_run(self, method: dict[str, Any]) -> Path:
+        """Return the folder of a method's first seed."""
+        return self.folder / str(method["folder"]) / f"seed-{method['seeds'][0]}"
+
+
+@dataclass(frozen=True)
+class PairOutputs:
+    """What stands for one source and target."""
+
+    source: str
+    target: str
+    rankings: list[RankingOutputs]
+    training: TrainingOutputs | None
+
+
+def corpus_outputs(workspace: Workspace) -> list[CorpusOutputs]:
+    """Read every corpus's manifest and extraction."""
+    found = []
+    for name, entry in workspace.corpora.items():
+        run = workspace.cache_folder(name) / "run.json"
+        extraction = read_json(run) if run.is_file() else None
+        found.append(CorpusOutputs(name, read_manifest(entry.manifest), extraction))
+    return found
+
+
+def pair_outputs(workspace: Workspace) -> list[PairOutputs]:
+    """Read every pair that was ranked or trained with the workspace's encoder, in the order of the corpora."""
+    names = list(workspace.corpora)
+    pairs = [(source, target) for source in names for target in names if source != target]
+    found = []
+    for source, target in pairs:
+        rankings = []
+        for level in LEVELS:
+            folder = workspace.rank_folder(source, target, level)
+            if (folder / "run.json").is_file():  # written last: the ranking is complete
+                ranking = read_json(folder / "ranking.json")
+                rankings.append(RankingOutputs(folder, ranking, read_json(folder / "run.json")))
+        folder = workspace.train_folder(source, target)
+        training = None
+        if (folder / "summary.json").is_file():
+            training = TrainingOutputs(folder, read_json(folder / "summary.json"))
+        if rankings or training:
+            found.append(PairOutputs(source, target, rankings, training))
+    return found
+
+
+def other_encoders(workspace: Workspace) -> list[str]:
+    """Name the encoders that the workspace holds results of and that this report leaves out."""
+    own = encoder_slug(workspace.encoder)
+    return sorted(
+        folder.name for folder in workspace.root.glob("rank/*") if folder.is_dir() and folder.name != own
+    )
