@@ -1,0 +1,81 @@
+"""wav2vec 2.0 and its relatives: models that read the waveform through unpadded convolutions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from layersim.encoders.exact import PaddingGuard
+from layersim.encoders.windows import SAMPLE_RATE, FrameGrid
+
+Wave = npt.NDArray[np.float32]
+
+
+class WaveformBody:
+    """A waveform model as the encoder sees it: its blocks, its grid, how a batch goes through it.
+
+    Parameters
+    ----------
+    model, extractor : transformers model and its feature extractor
+    blocks : tuple of modules
+        The transformer blocks, in order.
+    final_norm : module or None
+        What the model applies to the last block's output, if anything.
+    exact_batching : bool
+        Whether padding is known to be kept out of this architecture; if not, batches hold one window.
+    """
+
+    decoder_blocks: tuple[nn.Module, ...] = ()
+    decoder_norm: nn.Module | None = None
+    padded_frames: int | None = None
+
+    def __init__(
+        self,
+        model: Any,
+        extractor: Any,
+        blocks: tuple[nn.Module, ...],
+        final_norm: nn.Module | None,
+        exact_batching: bool,
+    ) -> None:
+        self.model = model
+        self.extractor = extractor
+        self.blocks = blocks
+        self.final_norm = final_norm
+        self.exact_batching = exact_batching
+        self.width: int = model.config.hidden_size
+        self.grid = FrameGrid.of_convolutions(model.config.conv_kernel, model.config.conv_stride)
+        self._guard = PaddingGuard(model, self.grid) if exact_batching else None
+        # An adapter (wav2vec 2.0 for translation) stands behind the last block: it is no layer of ours.
+        if getattr(model, "adapter", None) is not None:
+            model.adapter = None
+
+    def prepare(self, wave: Wave) -> Wave:
+        """Apply what the checkpoint asks for (``do_normalize``), over the whole utterance."""
+        values = self.extractor(wave, sampling_rate=SAMPLE_RATE, return_tensors="np")["input_values"]
+        return np.asarray(values[0], dtype=np.float32)
+
+    def run(self, windows: Sequence[Wave]) -> tuple[Tensor, None]:
+        """Pad and run one batch; returns the model's last hidden state, (B, T, D)."""
+        lengths = [len(window) for window in windows]
+        values = np.full((len(windows), max(lengths)), self.extractor.padding_value, dtype=np.float32)
+        mask = np.zeros(values.shape, dtype=np.int64)
+        for row, window in enumerate(windows):
+            values[row, : len(window)] = window
+            mask[row, : len(window)] = 1
+        device = self.model.device
+        inputs = torch.from_numpy(values).to(device)
+        # The mask is given even where a checkpoint's extractor would leave it out (group-norm models):
+        # alone it changes nothing, in a batch it is part of keeping padding out.
+        attention_mask = torch.from_numpy(mask).to(device)
+        guard = self._guard.over(lengths) if self._guard is not None else nullcontext()
+        with guard, warnings.catch_warnings():
+            # transformers' WavLM hands torch a float and a boolean mask, which it may and which are right.
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+            return self.model(inputs, attention_mask=attention_mask).last_hidden_state, None
