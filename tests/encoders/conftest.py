@@ -40,10 +40,16 @@ WAVEFORM: dict[str, tuple[str, str, dict[str, Any], bool]] = {
         True,
     ),
 }
-UNKNOWN: dict[str, tuple[str, str, dict[str, Any], bool]] = {
+OTHER: dict[str, tuple[str, str, dict[str, Any], bool]] = {
     "unispeech": ("UniSpeechModel", "UniSpeechConfig", GROUP, True),
     "unispeech-sat-stable": ("UniSpeechSatModel", "UniSpeechSatConfig", STABLE, True),
     "wav2vec2-conformer": ("Wav2Vec2ConformerModel", "Wav2Vec2ConformerConfig", LAYER, True),
+    "wav2vec2-adapter": (
+        "Wav2Vec2Model",
+        "Wav2Vec2Config",
+        {**STABLE, "add_adapter": True, "num_adapter_layers": 1},
+        True,
+    ),
     "sew": ("SEWModel", "SEWConfig", {"squeeze_factor": 2, **KERNELS}, True),
 }
 # A Whisper of two seconds: 200 mel frames, 100 encoder frames, so that windows are cheap.
@@ -59,7 +65,7 @@ FAMILIES = [*WAVEFORM, "whisper"]
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes ``family`` once per family, and so on."""
-    readable = [family for family in UNKNOWN if family != "sew"]
+    readable = ["unispeech", "unispeech-sat-stable", "wav2vec2-conformer"]
     for name, families in (("family", FAMILIES), ("waveform_family", WAVEFORM), ("unknown_family", readable)):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, list(families))
@@ -90,7 +96,7 @@ def save_tiny(family: str, folder: Path) -> Path:
             model = transformers.WhisperModel(transformers.WhisperConfig(**WHISPER))
             extractor = transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=2)
         else:
-            model_class, config_class, settings, normalise = {**WAVEFORM, **UNKNOWN}[family]
+            model_class, config_class, settings, normalise = {**WAVEFORM, **OTHER}[family]
             config = getattr(transformers, config_class)(**{**SMALL, **settings})
             model = getattr(transformers, model_class)(config)
             extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise)

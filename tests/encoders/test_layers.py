@@ -122,6 +122,19 @@ def test_an_unknown_family_is_read_one_window_at_a_time_like_the_library(unknown
         start += count
 
 
+def test_an_adapter_behind_the_blocks_is_no_layer(tiny, speech):
+    """Such models return frames at half the rate; their blocks are read like any other's."""
+    wave = speech(16_000, 1)
+    states = load_encoder(str(tiny("wav2vec2-adapter"))).encode([wave, speech(7_000, 2)])
+    library = library_states(tiny("wav2vec2-adapter"), wave)
+    assert library.last_hidden_state.shape[1] == 25
+    assert states.counts == [49, 21]
+    for layer in range(3):
+        torch.testing.assert_close(
+            states.frames[layer, :49], library.hidden_states[layer][0], rtol=1e-4, atol=1e-5
+        )
+
+
 def test_encoding_leaves_no_hook_behind(tiny, speech):
     encoder = load_encoder(str(tiny("data2vec-audio")))
     encoder.encode([speech(16_000), speech(8_000)])
