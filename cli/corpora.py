@@ -40,8 +40,6 @@ def init(
     force: Force = False,
 ) -> None:
     """Make a workspace: import the corpora, write their manifests and layersim.toml."""
-    from layersim.study import CorpusSource, create_study
-
     folders = named_values(corpus, "--corpus")
     if len(folders) < 2:
         raise typer.BadParameter("--corpus: give two, as --corpus NAME=PATH --corpus NAME=PATH.")
@@ -50,6 +48,8 @@ def init(
     layouts = named_values(layout, "--layout", folders)
     maps = named_values(label_map, "--label-map", folders)
     tables = named_values(columns, "--columns", folders)
+    from layersim.study import CorpusSource, create_study
+
     sources = {
         name: CorpusSource(
             folder=Path(path),

@@ -65,7 +65,7 @@ def corpus_outputs(workspace: Workspace) -> list[CorpusOutputs]:
 
 
 def pair_outputs(workspace: Workspace) -> list[PairOutputs]:
-    """Read every pair that was ranked or trained with the workspace's encoder, in the order of the corpora."""
+    """Read every pair ranked or trained with the workspace's encoder, in the order of the corpora."""
     names = list(workspace.corpora)
     pairs = [(source, target) for source in names for target in names if source != target]
     found = []

@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from layersim import __version__
 from layersim.errors import StageMissingError
@@ -47,7 +48,7 @@ def write_report(workspace: Workspace) -> Path:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     here = resources.files("layersim.report")
     template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
-    style = jinja2.utils.markupsafe.Markup(here.joinpath("page.css").read_text(encoding="utf-8"))
+    style = Markup(here.joinpath("page.css").read_text(encoding="utf-8"))
     page = template.render(
         title=workspace.root.name,
         style=style,
@@ -70,7 +71,7 @@ def _warnings(workspace: Workspace, corpora: list[CorpusOutputs], pairs: list[Pa
     found = []
     if "random" in encoder_slug(workspace.encoder):
         found.append(
-            "The encoder has random weights: this page shows what layersim does, and says nothing about speech."
+            "The encoder has random weights: this page shows what layersim does and nothing about speech."
         )
     for corpus in corpora:
         results = corpus.extraction["results"] if corpus.extraction else {}
@@ -153,8 +154,8 @@ def _ranking_section(outputs: RankingOutputs, folder: Path) -> dict[str, Any]:
     ranking = outputs.ranking
     vowel_figures = sorted(outputs.folder.glob("heatmap-vowels-*.svg"))
     columns = [
-        "layer", "score", "95 % interval", "null 95 %", "p", "other emotions", *ranking["emotions"], "in Group %",
-        "probe UAR %",
+        "layer", "score", "95 % interval", "null 95 %", "p", "other emotions", *ranking["emotions"],
+        "in Group %", "probe UAR %",
     ]  # fmt: skip
     return {
         **{key: ranking[key] for key in ("level", "group", "worst", "definition", "resolved", "notes")},
