@@ -1,1 +1,1 @@
-"""See the modules."""
+"""Ranks an encoder's layers by how alike two corpora's emotions are in them."""

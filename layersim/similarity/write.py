@@ -1,0 +1,141 @@
+"""Writes a ranking into its folder: JSON, CSV tables, heatmaps, and run.json last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from layersim.errors import LayersimError
+from layersim.similarity.ranking import Ranking
+from layersim.workspace import Settings, read_json, write_json, write_run, write_text
+
+RUN = "run.json"
+
+
+def refuse_other_run(folder: Path, settings: Settings[Any], inputs: dict[str, str], force: bool) -> None:
+    """Let only the same run, or ``force``, replace a ranking that stands in ``folder``.
+
+    Raises
+    ------
+    LayersimError
+        If the ranking there was made with other settings or from other inputs; they are named.
+    """
+    if force or not (folder / RUN).exists():  # without run.json it was never finished
+        return
+    previous = read_json(folder / RUN)
+    before = {row["name"]: row["value"] for row in previous.get("settings", [])}
+    now = {row["name"]: row["value"] for row in settings.as_rows()}
+    changes = [
+        f"{name}: {before.get(name)} there, {now.get(name)} now"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    was = previous.get("inputs", {})
+    changes += [
+        f"input {name!r} has changed" for name in sorted({*was, *inputs}) if was.get(name) != inputs.get(name)
+    ]
+    if changes:
+        raise LayersimError(
+            f"{folder}: holds a ranking made differently ({'; '.join(changes)}). Replace it with --force."
+        )
+
+
+def write_ranking(
+    folder: Path, ranking: Ranking, settings: Settings[Any], inputs: dict[str, str]
+) -> list[Path]:
+    """Write all of a ranking's files; returns them, ``run.json`` last.
+
+    Files that an earlier run wrote there are removed first.
+    """
+    _remove_earlier(folder)
+    files = [folder / "ranking.json"]
+    write_json(files[0], ranking.to_json())
+    tables = {"similarity.csv": ranking.similarity, "layers.csv": layer_table(ranking)}
+    if ranking.vowels is not None:
+        tables["vowels.csv"] = ranking.vowels
+    for name, table in tables.items():
+        files.append(folder / name)
+        # Nine digits hold a float32 exactly; the values come from float32 features.
+        write_text(files[-1], table.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
+    files += _draw_heatmaps(folder, ranking)
+    results = {
+        "group": list(ranking.sets.group), "best": ranking.sets.best, "worst": list(ranking.sets.worst),
+        "resolved": ranking.resolved, "files": [file.name for file in files],
+    }  # fmt: skip
+    write_run(folder, "rank", settings, inputs, results, ranking.notes)
+    return [*files, folder / RUN]
+
+
+def layer_table(ranking: Ranking) -> pd.DataFrame:
+    """One row per layer: the score with what it is held against, the sets, the probe's UARs."""
+    sets = ranking.sets
+    return pd.DataFrame(
+        [
+            {
+                "layer": layer.layer,
+                **layer.score.as_row("score"),
+                "in_group": layer.in_group,
+                "group": layer.layer in sets.group,
+                "best": layer.layer == sets.best,
+                "worst": layer.layer in sets.worst,
+                "probe_uar": layer.probe_uar,
+                "probe_uar_source_statistics": layer.probe_uar_source_statistics,
+            }
+            for layer in ranking.layers
+        ]
+    )
+
+
+def _remove_earlier(folder: Path) -> None:
+    if not (folder / RUN).exists():
+        return
+    names = read_json(folder / RUN).get("results", {}).get("files", [])
+    (folder / RUN).unlink()
+    for name in names:
+        (folder / Path(str(name)).name).unlink(missing_ok=True)
+
+
+def _draw_heatmaps(folder: Path, ranking: Ranking) -> list[Path]:
+    # matplotlib takes half a second to import: not before there is something to draw.
+    from layersim.figures.heatmap import heatmap
+    from layersim.figures.save import save
+
+    layers = [layer.layer for layer in ranking.layers]
+    sets = ranking.sets
+    marks = {"Group": sets.group, "Best": (sets.best,), "Worst": sets.worst}
+    label = f"{ranking.metric} cosine, {ranking.features}"
+    pair = f"{ranking.source} and {ranking.target}, {ranking.encoder}"
+    names = [*ranking.emotions, *ranking.refused]
+    rows = [[layer.emotions[name].value for layer in ranking.layers] for name in names]
+    rows.append([layer.score.value for layer in ranking.layers])
+    figure = heatmap(
+        _grid(rows), [*names, "mean"], layers,
+        f"{pair}: similarity per emotion, {ranking.level} level", label,
+        marked_columns=marks, summary_rows=1,
+    )  # fmt: skip
+    files = [*save(figure, folder / "heatmap")]
+    if ranking.vowels is None:
+        return files
+    for emotion in ranking.emotions:
+        part = ranking.vowels[ranking.vowels["emotion"] == emotion]
+        vowels = list(dict.fromkeys(part["vowel"]))
+        value = {
+            (vowel, layer): number
+            for vowel, layer, number in zip(part["vowel"], part["layer"], part["similarity"], strict=True)
+        }
+        rows = [[value[vowel, layer] for layer in layers] for vowel in vowels]
+        rows.append([layer.emotions[emotion].value for layer in ranking.layers])
+        figure = heatmap(
+            _grid(rows), [*vowels, "mean"], layers, f"{pair}: similarity per vowel, {emotion}", label,
+            marked_columns=marks, summary_rows=1,
+        )  # fmt: skip
+        files += save(figure, folder / f"heatmap-vowels-{emotion}")
+    return files
+
+
+def _grid(rows: list[list[float | None]]) -> NDArray[np.float64]:
+    return np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=np.float64)
