@@ -1,1 +1,1 @@
-"""See the modules."""
+"""Trains emotion models on a labelled source, tied to an unlabelled target at chosen layers."""

@@ -1,0 +1,172 @@
+"""Which layers are anchored: read from words such as ``auto`` or ``8,9,11`` and from a ranking.
+
+Conventions
+-----------
+- A layer is named as in the cache: ``"1"`` .. ``"L"``, ``"d1"`` .. for Whisper's decoder blocks. Chosen
+  layers are listed in the cache's order, whatever order they were given or ranked in.
+- ``auto`` is the ranking's Group; ``auto``, ``best`` and ``worst`` read the utterance-level ranking of the
+  pair and encoder, ``auto:phoneme`` .. the phoneme-level one.
+- Layer 0 is taken only when it is listed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from layersim.errors import LayersimError, StageMissingError
+from layersim.similarity.ranking import set_size
+from layersim.workspace import file_sha256, read_json
+
+Level = Literal["utterance", "phoneme"]
+_SETS = {"auto": "group", "best": "best", "worst": "worst"}  # word -> key of ranking.json
+_FORMS = "auto, best, worst (each also with :phoneme), all, random:SEED, or a list of layers such as 8,9,11"
+
+
+@dataclass(frozen=True)
+class AnchorRequest:
+    """What the word asks for; exactly one of ``ranked``, ``everything``, ``seed`` and ``layers`` is set."""
+
+    text: str
+    ranked: str | None = None  # key of ranking.json
+    level: Level = "utterance"
+    everything: bool = False
+    seed: int | None = None
+    layers: tuple[str, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """Name it in a folder's name.
+
+        >>> parse_anchors("random:3").slug, parse_anchors("8, 9,11").slug
+        ('random-3', '8-9-11')
+        """
+        return "-".join(self.layers) or self.text.replace(":", "-")
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """The chosen layers and where the choice comes from."""
+
+    asked: str
+    layers: tuple[str, ...]
+    said: str  # one sentence for people
+    ranking: dict[str, Any] | None = None  # file, sha256, level, metric, features, emotions, resolved
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {"asked": self.asked, "layers": list(self.layers), "said": self.said, "ranking": self.ranking}
+
+
+def parse_anchors(text: str) -> AnchorRequest:
+    """Read what ``--anchors`` was given.
+
+    Raises
+    ------
+    LayersimError
+        If it is none of the known forms, or names a layer twice.
+
+    >>> parse_anchors("auto:phoneme").level, parse_anchors("8,d1").layers
+    ('phoneme', ('8', 'd1'))
+    """
+    word = "".join(text.split())
+    if word == "all":
+        return AnchorRequest(word, everything=True)
+    if match := re.fullmatch(r"(auto|best|worst)(?::(utterance|phoneme))?", word):
+        level: Level = "phoneme" if match[2] == "phoneme" else "utterance"
+        return AnchorRequest(word.removesuffix(":utterance"), ranked=_SETS[match[1]], level=level)
+    if match := re.fullmatch(r"random:(\d+)", word):
+        return AnchorRequest(word, seed=int(match[1]))
+    if re.fullmatch(r"d?\d+(,d?\d+)*", word):
+        layers = tuple(word.split(","))
+        if len(set(layers)) < len(layers):
+            raise LayersimError(f"anchors {text!r}: a layer stands twice. List each once.")
+        return AnchorRequest(word, layers=layers)
+    raise LayersimError(f"anchors {text!r} cannot be read. Known: {_FORMS}.")
+
+
+def choose_anchors(text: str, layers: Sequence[str], ranking_file: Callable[[Level], Path]) -> Anchors:
+    """Turn what ``--anchors`` was given into layers.
+
+    Parameters
+    ----------
+    text : str
+        See `parse_anchors`.
+    layers : sequence of str
+        Those of the features, in order.
+    ranking_file : callable
+        Gives the pair's ``ranking.json`` for ``"utterance"`` or ``"phoneme"``; read only where a ranking
+        is asked for.
+
+    Raises
+    ------
+    StageMissingError
+        If a ranking is asked for and there is none.
+    LayersimError
+        If the word cannot be read, the ranking is broken, or a layer is not in the features.
+    """
+    request = parse_anchors(text)
+    if request.ranked is not None:
+        return _ranked(request, layers, ranking_file(request.level))
+    candidates = [layer for layer in layers if layer != "0"]
+    if request.everything:
+        return Anchors(request.text, tuple(candidates), f"all {len(candidates)} layers but 0")
+    if request.seed is not None:
+        count = set_size(len(candidates))  # as many as a Group has, so that the two compare
+        drawn = np.random.default_rng(request.seed).choice(len(candidates), size=count, replace=False)
+        chosen = tuple(candidates[index] for index in sorted(drawn.tolist()))
+        return Anchors(request.text, chosen, f"{count} layers drawn with seed {request.seed}")
+    return Anchors(request.text, _in_order(request.layers, layers, f"anchors {text!r}"), "as listed")
+
+
+def _ranked(request: AnchorRequest, layers: Sequence[str], file: Path) -> Anchors:
+    if not file.is_file():
+        level = "" if request.level == "utterance" else f" --level {request.level}"
+        raise StageMissingError(
+            f"{file}: there is no ranking for --anchors {request.text}. Run 'layersim rank{level}' first "
+            "(for the same pair and encoder), or name the layers: --anchors 8,9,11."
+        )
+    ranking = read_json(file)
+    named = ranking.get(request.ranked or "")
+    if isinstance(named, str):
+        named = [named]
+    if not isinstance(named, list) or not named or not all(isinstance(layer, str) for layer in named):
+        raise LayersimError(
+            f"{file}: {request.ranked!r} must list layer names, found {named!r}. Run 'layersim rank' again."
+        )
+    notes = []
+    if ranking.get("resolved") is False:
+        notes.append(
+            f"the {request.level}-level ranking does not resolve its cut: the intervals of layers inside and "
+            "outside the Group overlap"
+        )
+    return Anchors(
+        asked=request.text,
+        layers=_in_order(named, layers, str(file)),
+        said=f"{request.ranked} of the {request.level}-level ranking "
+        f"({ranking.get('metric')}, {ranking.get('features')} features)",
+        ranking={
+            "file": str(file),
+            "sha256": file_sha256(file),
+            "level": request.level,
+            "set": request.ranked,
+            **{key: ranking.get(key) for key in ("metric", "features", "emotions", "resolved")},
+        },
+        notes=tuple(notes),
+    )
+
+
+def _in_order(named: Sequence[str], layers: Sequence[str], where: str) -> tuple[str, ...]:
+    strange = [layer for layer in named if layer not in layers]
+    if strange:
+        raise LayersimError(
+            f"{where}: layer {', '.join(strange)} is not in the features (they have {', '.join(layers)}). "
+            "Name others, or extract with the stack that has them."
+        )
+    return tuple(layer for layer in layers if layer in named)

@@ -1,0 +1,95 @@
+"""The settings of training: what the papers state, and what they leave open."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import field_validator
+
+from layersim.adaptation.anchors import parse_anchors
+from layersim.adaptation.coral import Form
+from layersim.workspace import StageConfig, setting
+
+LAYER_ANCHORING = "Upadhyay et al. 2024, layer anchoring"
+
+MethodName = Literal["cc", "cc-std", "la"]
+Standardise = Literal["corpus", "source"]
+
+
+class TrainConfig(StageConfig):
+    """What `layersim.adaptation.train` can be told; a field without a paper is layersim's own choice."""
+
+    section: ClassVar[str] = "train"
+
+    anchors: str = setting(
+        "auto",
+        "la: layers to anchor. auto (the ranking's Group), best, worst, each also with :phoneme; all; "
+        "random:SEED (as many as a Group has); or a list such as 8,9,11",
+        paper=LAYER_ANCHORING,
+    )
+    methods: tuple[MethodName, ...] = setting(
+        ("cc", "cc-std", "la"),
+        "cc: top layer, source only. cc-std: the same, each corpus standardised by itself. "
+        "la: layer anchoring",
+        min_length=1,
+    )
+    gamma: float = setting(
+        0.1, "la: weight of the summed CORAL losses, no unit (not in source)", ge=0, allow_inf_nan=False
+    )
+    coral: Form = setting(
+        "frobenius",
+        "la: frobenius = ||Cs - Ct||_F as the anchoring paper writes it; squared = ||Cs - Ct||_F^2 / (4 D^2) "
+        "of Deep CORAL",
+        paper=LAYER_ANCHORING,
+    )
+    standardise: Standardise = setting(
+        "corpus",
+        "la: corpus = each corpus by its own unlabelled train statistics; source = both by the source's, the "
+        "plain form (not in source)",
+    )
+    emotions: tuple[str, ...] | None = setting(
+        None, "classes to tell apart; none given: all that both corpora have"
+    )
+    seeds: int = setting(5, "runs per method, each with a seed of its own (not in source)", ge=1)
+    seed: int = setting(0, "seed of the first run; the others count up", ge=0)
+    epochs: int = setting(100, "most passes over the source's train split (not in source)", ge=1)
+    patience: int = setting(
+        20,
+        "epochs without a better source validation UAR (or the same UAR at a lower validation "
+        "cross-entropy) after which a run ends (not in source)",
+        ge=1,
+    )
+    batch: int = setting(
+        64,
+        "utterances per step from each corpus; as many as both train splits have where they are smaller "
+        "(not in source)",
+        ge=2,
+    )
+    optimiser: Literal["adamw"] = setting("adamw", "AdamW (not in source)")
+    learning_rate: float = setting(1e-3, "AdamW step size (not in source)", gt=0, allow_inf_nan=False)
+    weight_decay: float = setting(1e-2, "AdamW decay (not in source)", ge=0, allow_inf_nan=False)
+    projection: int = setting(
+        128, "dimensions of each layer's projection, where CORAL is taken (not in source)", ge=1
+    )
+    dropout: float = setting(
+        0.3, "share of projected features dropped in training (not in source)", ge=0, lt=1
+    )
+    class_weights: Literal["balanced", "none"] = setting(
+        "balanced",
+        "cross-entropy weight per class: balanced = N / (C · N_c) over the source's train split "
+        "(not in source)",
+    )
+    bootstraps: int = setting(1000, "speaker bootstrap replicates of an interval (not in source)", ge=100)
+
+    @field_validator("anchors")
+    @classmethod
+    def _anchors_can_be_read(cls, anchors: str) -> str:
+        parse_anchors(anchors)
+        return anchors
+
+    @field_validator("methods", "emotions")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len(set(names)) < len(names):
+            raise ValueError(f"each may stand once, got {', '.join(names)}")
+        return names

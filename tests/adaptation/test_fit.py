@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import recall_score
+from sklearn.utils.class_weight import compute_class_weight
+
+from layersim.adaptation.data import LabelledFeatures, PairData, UnlabelledFeatures, read_pair
+from layersim.adaptation.fit import CURVES, Fit, fit
+from layersim.errors import LayersimError
+from layersim.features.dataset import CorpusFeatures
+
+CLASSES = ("anger", "happiness", "neutral", "sadness")
+
+
+@pytest.fixture
+def data(source: CorpusFeatures, target: CorpusFeatures) -> PairData:
+    return read_pair(source, target, ("2", "3"), CLASSES, "corpus")
+
+
+def run(data: PairData, config: Any, with_target: bool = True, seed: int = 0, batch: int = 16) -> Fit:
+    target = data.target_train if with_target else None
+    return fit(data.source_train, data.source_validation, target, CLASSES, batch, config, seed)
+
+
+def weights(fitted: Fit) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in fitted.network.state_dict().items()}
+
+
+def test_gamma_0_gives_the_network_that_training_without_the_target_gives(
+    data: PairData, settings_of: Callable[..., Any]
+) -> None:
+    config = settings_of(gamma=0.0, epochs=6).config
+    with_target, without = run(data, config), run(data, config, with_target=False)
+    assert weights(with_target) == weights(without)
+    assert with_target.curves["coral"].gt(0).all()  # measured all the same
+    assert without.curves["coral"].isna().all()
+    assert weights(run(data, settings_of(gamma=0.1, epochs=6).config)) != weights(without)
+
+
+@pytest.mark.parametrize("form", ["frobenius", "squared"])
+def test_coral_brings_the_corpora_together(
+    source: CorpusFeatures, target: CorpusFeatures, settings_of: Callable[..., Any], form: str
+) -> None:
+    data = read_pair(source, target, ("2", "3"), CLASSES, "source")  # the offset and the stretch stay
+    gamma = 1.0 if form == "frobenius" else 20.0
+    asked = {"epochs": 30, "patience": 30, "coral": form}
+    without, anchored = (run(data, settings_of(gamma=weight, **asked).config) for weight in (0.0, gamma))
+    assert anchored.curves["coral"].iloc[-1] < 0.3 * without.curves["coral"].iloc[-1]
+
+
+def test_curves_have_the_losses_of_each_epoch_and_gamma_times_coral(
+    data: PairData, settings_of: Callable[..., Any]
+) -> None:
+    curves = run(data, settings_of(gamma=0.25, epochs=3).config).curves
+    assert tuple(curves.columns) == CURVES
+    assert curves["epoch"].tolist() == [1, 2, 3]
+    np.testing.assert_allclose(curves["gamma_coral"], 0.25 * curves["coral"])
+    assert (curves["coral_floor"] > 0).all()
+    assert curves["source_validation_uar"].between(0, 1).all()
+
+
+def test_the_floor_does_not_know_the_target(data: PairData, settings_of: Callable[..., Any]) -> None:
+    config = settings_of(gamma=0.0, epochs=2).config
+    near = run(data, config).curves
+    far_target = UnlabelledFeatures(data.target_train.keys, 100 * data.target_train.features)
+    far = fit(data.source_train, data.source_validation, far_target, CLASSES, 16, config, 0).curves
+    assert far["coral"].min() > 100 * near["coral"].max()
+    assert near["coral_floor"].tolist() == far["coral_floor"].tolist()
+
+
+def test_the_kept_weights_are_those_of_the_best_source_validation_epoch(
+    data: PairData, settings_of: Callable[..., Any]
+) -> None:
+    fitted = run(data, settings_of(epochs=12, patience=12).config)
+    order = fitted.curves.sort_values(
+        ["source_validation_uar", "source_validation_cross_entropy"], ascending=[False, True]
+    )
+    assert fitted.best_epoch == order["epoch"].iloc[0]
+    with torch.no_grad():
+        guess = fitted.network(data.source_validation.features).argmax(dim=1)
+    truth = [CLASSES.index(emotion) for emotion in data.source_validation.emotions]
+    kept = recall_score(truth, guess.numpy(), average="macro")
+    assert kept == pytest.approx(fitted.curves["source_validation_uar"].max())
+
+
+def test_a_run_ends_after_so_many_epochs_without_a_better_one(
+    data: PairData, settings_of: Callable[..., Any]
+) -> None:
+    noise = torch.randn(data.source_validation.features.shape, generator=torch.Generator().manual_seed(0))
+    unlearnable = LabelledFeatures(
+        data.source_validation.keys, noise, data.source_validation.emotions, data.source_validation.speakers
+    )
+    config = settings_of(epochs=500, patience=5, learning_rate=0.01).config
+    fitted = fit(data.source_train, unlearnable, None, CLASSES, 16, config, 0)
+    assert len(fitted.curves) == fitted.best_epoch + 5 < 500
+
+
+def test_the_first_epochs_cross_entropy_is_weighted_by_source_train_counts(
+    data: PairData, settings_of: Callable[..., Any]
+) -> None:
+    """With a step size of nearly zero the loss of a whole-corpus batch can be worked out apart."""
+    keep = [
+        row for row, emotion in enumerate(data.source_train.emotions) if emotion != "neutral" or row % 3 == 0
+    ]
+    part = data.source_train
+    uneven = LabelledFeatures(
+        tuple(part.keys[row] for row in keep), part.features[keep],
+        tuple(part.emotions[row] for row in keep), tuple(part.speakers[row] for row in keep),
+    )  # fmt: skip
+    config = settings_of(epochs=1, learning_rate=1e-30, weight_decay=0.0, dropout=0.0).config
+    fitted = fit(uneven, data.source_validation, None, CLASSES, len(keep), config, 0)
+    with torch.no_grad():
+        shares = torch.log_softmax(fitted.network(uneven.features).double(), dim=1).numpy()
+    truth = np.array([CLASSES.index(emotion) for emotion in uneven.emotions])
+    balance = compute_class_weight("balanced", classes=np.arange(4), y=truth)[truth]
+    expected = -(balance * shares[np.arange(len(truth)), truth]).sum() / balance.sum()
+    assert len(set(balance)) > 1
+    assert fitted.curves["cross_entropy"].iloc[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_learnable_source_is_learnt(data: PairData, settings_of: Callable[..., Any]) -> None:
+    config = settings_of(epochs=60, learning_rate=0.01, projection=16).config
+    assert run(data, config).curves["source_validation_uar"].max() > 0.8  # chance .25
+
+
+def test_a_loss_that_explodes_stops_the_run_and_names_the_settings(
+    data: PairData, settings_of: Callable[..., Any]
+) -> None:
+    with pytest.raises(LayersimError, match=r"the loss is (nan|inf). Lower learning_rate .* or gamma"):
+        run(data, settings_of(gamma=1e38, learning_rate=1e30).config)
+
+
+def test_a_batch_larger_than_a_side_or_an_unknown_label_is_the_callers_mistake(
+    data: PairData, settings_of: Callable[..., Any]
+) -> None:
+    config = settings_of().config
+    with pytest.raises(ValueError, match=r"batch must be 2 to 48 \(the smaller side's rows\), got 49"):
+        run(data, config, batch=49)
+    with pytest.raises(ValueError, match=r"emotions \['sadness'\] are not in classes"):
+        fit(data.source_train, data.source_validation, None, CLASSES[:3], 8, config, 0)
+
+
+def test_validation_may_lack_a_class(data: PairData, settings_of: Callable[..., Any]) -> None:
+    keep = [row for row, emotion in enumerate(data.source_validation.emotions) if emotion != "sadness"]
+    part = data.source_validation
+    fewer = LabelledFeatures(
+        tuple(part.keys[row] for row in keep), part.features[keep],
+        tuple(part.emotions[row] for row in keep), tuple(part.speakers[row] for row in keep),
+    )  # fmt: skip
+    fitted = fit(data.source_train, fewer, None, CLASSES, 8, settings_of().config, 0)
+    assert not any(math.isnan(value) for value in fitted.curves["source_validation_uar"])
