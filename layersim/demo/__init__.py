@@ -1,1 +1,1 @@
-"""See the modules."""
+"""Makes a small synthetic bilingual study, with exact phone times, and walks through the whole job in it."""
