@@ -141,6 +141,10 @@ def rank_layers(
     notes += ranking_notes(
         sides, cells, config.level, config.features, config.minimum_cell, zero_vectors, len(pickable)
     )
+    if probe.get("not_converged"):
+        notes.append(
+            f"the probe's classifier did not converge on layers {', '.join(probe['not_converged'])}."
+        )
     return Ranking(
         source=source.name,
         target=target.name,
@@ -197,7 +201,7 @@ def rank(
     settings = effective_settings(settings)
     folder = workspace.rank_folder(source, target, settings.config.level)
     corpora = open_corpus(workspace, source), open_corpus(workspace, target)
-    inputs = {f"cache of {corpus.name}": _fingerprint(corpus) for corpus in corpora}
+    inputs = {corpus.name: _fingerprint(corpus) for corpus in corpora}
     refuse_other_run(folder, settings, inputs, force)
     ranking = rank_layers(*corpora, settings.config, progress)
     for note in ranking.notes:

@@ -54,12 +54,14 @@ def test_an_emotion_that_only_the_test_split_has_is_not_shared(corpus):
 
 def test_corpora_without_a_shared_emotion_are_told_apart_by_name(corpus):
     other = corpus("b", emotions=("fear", "disgust", "fear", "fear"))
-    with pytest.raises(LayersimError, match="share no emotion.*: anger, calm, sadness against disgust, fear"):
+    with pytest.raises(
+        LayersimError, match=r"share no emotion.*: anger, calm, sadness against disgust, fear"
+    ):
         select_pair(corpus(), other, "utterance")
 
 
 def test_phoneme_level_without_phones_says_what_to_do(corpus):
-    with pytest.raises(LayersimError, match="a: its features hold no phones.*--level utterance"):
+    with pytest.raises(LayersimError, match=r"a: its features hold no phones.*--level utterance"):
         select_pair(corpus(), corpus("b"), "phoneme")
 
 
@@ -89,5 +91,5 @@ def test_unknown_phones_of_train_utterances_are_counted_and_said(corpus, add_pho
 def test_corpora_without_a_shared_vowel_are_a_clear_error(corpus, add_phones):
     source = add_phones(corpus(), [["AA1"]] * 4, np.ones((4, 1, 2)))
     target = add_phones(corpus("b"), [["IY1"]] * 4, np.ones((4, 1, 2)))
-    with pytest.raises(LayersimError, match="a and b share no vowel: .* against .*Check the phone_set"):
+    with pytest.raises(LayersimError, match=r"a and b share no vowel: .* against .*Check the phone_set"):
         select_pair(source, target, "phoneme")
