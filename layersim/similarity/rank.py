@@ -129,10 +129,9 @@ def rank_layers(
     found, zero_vectors = _compare_layers((source, target), sides, cells, layers, config, progress)
     by_layer = {layer.layer: layer for layer in found}
     picked_from = [by_layer[name] for name in pickable]
-    scores = [layer.score.value or 0.0 for layer in picked_from]
+    scores = [layer.score.value for layer in picked_from if layer.score.value is not None]
     sets = pick_layers(pickable, scores)
-    shares = group_shares(np.array([layer.score_replicates for layer in picked_from]))
-    in_group = {} if shares is None else dict(zip(pickable, shares.tolist(), strict=True))
+    in_group = _group_shares(picked_from)
     compared = [name for name, used in zip(first.emotions, cells.emotions, strict=True) if used]
     probe, uars = _probe((source, target), sides, compared, layers, config, seeds[2], progress)
     if uars:
@@ -230,6 +229,18 @@ def _compare_layers(
         found.append(compare(layer, sides, (first, second), cells, config.metric))
     progress("comparing layers", len(layers), len(layers))
     return found, zero_vectors
+
+
+def _group_shares(layers: list[LayerSimilarity]) -> dict[str, float]:
+    """Share of the speaker draws in which each layer is in Group; empty where intervals are refused."""
+    if any(layer.score.interval is None for layer in layers):
+        return {}
+    shares = group_shares(np.array([layer.score_replicates for layer in layers]))
+    return (
+        {}
+        if shares is None
+        else {layer.layer: float(share) for layer, share in zip(layers, shares, strict=True)}
+    )
 
 
 def _side(

@@ -157,7 +157,7 @@ def test_one_speaker_refuses_every_interval_and_says_so(planted_pair):
     source, target = planted_pair(SHAPES)
     target.table["speaker"] = "alone"
     ranking = rank_layers(source, target, RankConfig(**QUICK))
-    assert all(layer.score.interval is None for layer in ranking.layers)
+    assert all(layer.score.interval is None and layer.in_group is None for layer in ranking.layers)
     assert not ranking.resolved
     assert any("target has one speaker in its train split: intervals" in note for note in ranking.notes)
     assert "cut: NOT resolved: no intervals for layers" in ranking.to_table()
