@@ -26,7 +26,7 @@ ORDER = ("init", "corpus", "extract", "rank", "train", "predict", "report", "dem
 class CommandsInOrder(TyperGroup):
     """Lists the commands in the order in which a study uses them."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands."""
         return sorted(super().list_commands(ctx), key=ORDER.index)
 

@@ -31,7 +31,7 @@ from layersim.corpus.layouts import (
 )
 from layersim.corpus.manifest import COLUMNS
 from layersim.corpus.podcast import LABELS, read_podcast
-from layersim.corpus.splits import apply_fold, assign_splits, folds
+from layersim.corpus.splits import Fold, apply_fold, assign_splits, folds
 from layersim.corpus.table import METADATA, find_table, read_table
 from layersim.errors import LayersimError
 
@@ -221,17 +221,21 @@ def _split(manifest: pd.DataFrame, name: str, layout: str) -> tuple[pd.DataFrame
     if corpus is None:
         return assign_splits(manifest), "splits drawn by speaker (60/20/20)"
     known = {s for fold in folds(corpus) for s in (*fold.validation_speakers, *fold.test_speakers)}
-    fold = folds(corpus)[0]
     present = set(manifest["speaker"])
-    parts = (set(fold.validation_speakers), set(fold.test_speakers))
-    training = known.difference(*parts)
-    if not all(part & present for part in (*parts, training)):
-        return assign_splits(
-            manifest
-        ), f"splits drawn by speaker (60/20/20): fold 1 of {corpus} needs speakers not here"
+    first = folds(corpus)[0]
+    fold = Fold(
+        tuple(speaker for speaker in first.validation_speakers if speaker in present),
+        tuple(speaker for speaker in first.test_speakers if speaker in present),
+    )
+    training = known.difference(fold.validation_speakers, fold.test_speakers)
+    if not (fold.validation_speakers and fold.test_speakers and training & present):
+        said = f"splits drawn by speaker (60/20/20): a part of fold 1 of {corpus} has no speaker here"
+        return assign_splits(manifest), said
     inside = manifest["speaker"].isin(known)
     whole = apply_fold(manifest[inside], fold)
     said = f"splits: fold 1 of {corpus}"
+    if absent := sorted(known - present):
+        said += f", without the speakers {', '.join(absent)}"
     if not inside.all():
         others = manifest.loc[~inside, "speaker"].nunique()
         whole = pd.concat([whole, assign_splits(manifest[~inside])]).sort_index()

@@ -19,15 +19,11 @@ import pandas as pd
 from tomlkit import parse
 from tomlkit.exceptions import TOMLKitError
 
+from layersim.corpus.manifest import EMOTIONS
 from layersim.errors import LayersimError, summarise_faults
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
-
-EMOTIONS = (
-    "anger", "happiness", "neutral", "sadness", "fear", "disgust", "surprise", "boredom", "calm",
-    "contempt", "excitement", "frustration",
-)  # fmt: skip
 
 _KEYS = {"version", "source", "map"}
 

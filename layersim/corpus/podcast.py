@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from layersim.corpus.folder import AudioFiles, Reading, Row, read_corpus_text
-from layersim.corpus.table import SPLITS, read_csv
+from layersim.corpus.table import SPLIT_WORDS, read_csv
 from layersim.errors import LayersimError
 
 LABELS = "labels_consensus.csv"
@@ -50,7 +50,7 @@ def read_podcast(folder: Path, files: AudioFiles, name: str) -> Reading:
     for entry in rows.values():
         segment = PurePosixPath(entry["FileName"]).stem
         path = files.find(entry["FileName"])
-        split = SPLITS.get(entry["Split_Set"].casefold())
+        split = SPLIT_WORDS.get(entry["Split_Set"].casefold())
         if path is not None:
             labelled.add(path)
         if not entry["EmoClass"]:

@@ -36,7 +36,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # "eval" and "evaluation" are not here: some corpora mean the validation set by it, some the test set.
-SPLITS = {
+SPLIT_WORDS = {
     "": "", "none": "", "train": "train", "training": "train", "dev": "validation",
     "development": "validation", "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test", "test1": "test", "test2": "test", "test3": "test",
@@ -168,7 +168,7 @@ def _read_row(entry: Mapping[str, str], path: str | None, where: str) -> Row | s
         return "rows without path, speaker or emotion"
     if path is None:
         return "rows without audio"
-    split = SPLITS.get(entry.get("split", "").casefold())
+    split = SPLIT_WORDS.get(entry.get("split", "").casefold())
     if split is None:
         raise LayersimError(
             f"{where}: split {entry['split']!r} is none of train, validation and test. Rename it."

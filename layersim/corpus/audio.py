@@ -1,0 +1,125 @@
+"""Read recordings: any format that libsndfile knows, any rate, to mono float32 at 16 kHz.
+
+Conventions
+-----------
+- Channels are averaged. Resampling is soxr's "very high quality".
+- A stretch ``[start, end)`` is cut at the file's own rate before resampling.
+- n samples at rate r become round(n · 16000 / r) samples, which a header alone tells.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from layersim.errors import AudioError
+
+SAMPLE_RATE = 16_000
+MINIMUM_SAMPLES = 400  # 25 ms: what one frame of a wav2vec 2.0 encoder spans
+_TOLERANCE = 0.01  # seconds: label files round their times
+
+
+def read_audio(path: Path, start: float | None = None, end: float | None = None) -> npt.NDArray[np.float32]:
+    """Read one utterance.
+
+    Parameters
+    ----------
+    start, end : float, seconds, optional
+        Both, or neither for the whole file.
+
+    Returns
+    -------
+    ndarray of float32, shape (samples,), -1..1
+        Mono, 16 kHz.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, unreadable, empty, all zero, not finite, under 25 ms, or ends before ``end``.
+    """
+    rate, first, last = _extent(path, start, end)
+    try:
+        wave, _ = soundfile.read(path, start=first, stop=last, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError(f"{path}: cannot be decoded: {error}. Repair or remove it.") from None
+    if len(wave) < last - first:
+        raise AudioError(
+            f"{path}: breaks off after {len(wave)} of {last - first} samples that its header promises. "
+            "Repair or remove it."
+        )
+    if not np.isfinite(wave).all():
+        raise AudioError(f"{path}: holds NaN or infinite samples. Repair or remove it.")
+    if not wave.any():
+        raise AudioError(f"{path}: every sample is zero. Remove it.")
+    mono = wave.mean(axis=1, dtype=np.float32)
+    if not mono.any():
+        raise AudioError(f"{path}: its channels cancel each other out (opposite phase). Keep one channel.")
+    if rate == SAMPLE_RATE:
+        return np.ascontiguousarray(mono)
+    resampled = soxr.resample(mono, rate, SAMPLE_RATE, quality="VHQ").astype(np.float32)
+    return _of_length(resampled, _resampled(len(mono), rate))
+
+
+def audio_samples(path: Path, start: float | None = None, end: float | None = None) -> int:
+    """Return how many samples `read_audio` will give, from the header alone.
+
+    Raises
+    ------
+    AudioError
+        If the header already shows that the utterance cannot be used.
+    """
+    rate, first, last = _extent(path, start, end)
+    return _resampled(last - first, rate)
+
+
+def _extent(path: Path, start: float | None, end: float | None) -> tuple[int, int, int]:
+    """Return the file's rate, and the first and the last sample (half-open) of the stretch."""
+    if (start is None) != (end is None):
+        raise ValueError("start and end: give both or neither")
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        if not path.is_file():
+            raise AudioError(f"{path}: no such file. Check the manifest's path and the audio root.") from None
+        if path.stat().st_size == 0:
+            raise AudioError(f"{path}: is empty (0 bytes). Fetch it again or remove it.") from None
+        raise AudioError(f"{path}: is no audio that can be read: {error}. Repair or remove it.") from None
+    if info.frames <= 0:
+        raise AudioError(f"{path}: holds no samples. Fetch it again or remove it.")
+    first, last = 0, int(info.frames)
+    if start is not None and end is not None:
+        length = info.frames / info.samplerate
+        if not 0 <= start < end:
+            raise AudioError(
+                f"{path}: the stretch {start:g} to {end:g} s is empty or negative. Mend its times."
+            )
+        if end > length + _TOLERANCE:
+            raise AudioError(
+                f"{path}: lasts {length:.3f} s, and the utterance ends at {end:g} s. Mend its times."
+            )
+        first = round(start * info.samplerate)
+        last = min(round(end * info.samplerate), last)
+    samples = _resampled(last - first, info.samplerate)
+    if samples < MINIMUM_SAMPLES:
+        raise AudioError(
+            f"{path}: {1000 * samples / SAMPLE_RATE:.1f} ms is under the 25 ms of one frame. Remove it."
+        )
+    return int(info.samplerate), first, last
+
+
+def _resampled(samples: int, rate: int) -> int:
+    """Count samples at 16 kHz, half rounded up.
+
+    >>> _resampled(44_100, 44_100), _resampled(3, 48_000), _resampled(10, 8_000)
+    (16000, 1, 20)
+    """
+    return (2 * samples * SAMPLE_RATE + rate) // (2 * rate)
+
+
+def _of_length(wave: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.float32]:
+    """Cut or pad the sample by which a resampler's rounding may differ."""
+    return np.pad(wave, (0, max(0, samples - len(wave))))[:samples]
