@@ -89,7 +89,15 @@ def test_a_fold_whose_speakers_are_missing_is_not_used(tmp_path):
     touch(tmp_path, [f"{s}a01Fa.wav" for s in ("03", "08", "09", "10")])
     result = import_corpus("emodb", tmp_path)
     assert set(result.manifest["split"]) == {"train", "validation", "test"}
-    assert noted(result.notes, "fold 1 of emodb needs speakers not here")
+    assert noted(result.notes, "a part of fold 1 of emodb has no speaker here")
+
+
+def test_a_fold_goes_without_the_speakers_that_are_missing_and_says_so(emodb):
+    for file in (emodb / "wav").glob("16*"):
+        file.unlink()
+    result = import_corpus("emodb", emodb)
+    assert speakers_of(result.manifest, "test") == {"15"}
+    assert noted(result.notes, "fold 1 of emodb, without the speakers 16")
 
 
 def test_a_file_found_twice_is_taken_once_and_listed(emodb):
