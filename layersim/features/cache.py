@@ -1,0 +1,285 @@
+"""Reading a corpus's cached features: one layer at a time, by rows, or streamed.
+
+Conventions
+-----------
+- A *product* is ``utterance/mean``, ``utterance/std`` or ``phone/mean``.
+- A *layer* is a name: ``"0"`` .. ``"L"``, and ``"d1"`` .. for decoder blocks, which have no frames and so
+  no phones.
+- A *row* is the place of an utterance (or phone) in the whole cache: shards follow each other.
+
+No file stays open between calls, so a `FeatureCache` can be pickled, forked and shared between workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from layersim.errors import LayersimError, StageMissingError
+from layersim.features.provenance import refuse_other
+from layersim.features.shards import open_shard, part_files, provenance_of
+
+Product = Literal["utterance/mean", "utterance/std", "phone/mean"]
+PRODUCTS: tuple[Product, ...] = ("utterance/mean", "utterance/std", "phone/mean")
+
+Rows = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """The complete cache of one corpus under one encoder; open it with `FeatureCache.open`."""
+
+    folder: Path
+    provenance: dict[str, Any]
+    _files: tuple[Path, ...]
+    _utterances: tuple[int, ...]  # per file
+    _phones: tuple[int, ...]
+
+    @classmethod
+    def open(cls, folder: Path, expected: Mapping[str, Any] | None = None) -> FeatureCache:
+        """Open a cache, all of whose shards are there and agree.
+
+        Parameters
+        ----------
+        expected : mapping, optional
+            Provenance that the cache must have; entries left out are not compared.
+
+        Raises
+        ------
+        StageMissingError
+            If there is no cache, or it is not finished.
+        ProvenanceError
+            If it was made otherwise than expected, or its shards differ among themselves.
+        LayersimError
+            If a file in it is not a shard.
+        """
+        files = part_files(folder)
+        if not files:
+            raise StageMissingError(f"{folder}: holds no features. Make them first: layersim extract.")
+        utterances, phones, found = [], [], []
+        provenance: dict[str, Any] = {}
+        for file in files:
+            with open_shard(file) as shard:
+                own = provenance_of(shard)
+                utterances.append(len(shard["utterance/table"]))
+                phones.append(len(shard["phone/table"]) if "phone" in shard else 0)
+                found.append(int(shard["utterance"].attrs["shard"]))
+                shards = int(shard["utterance"].attrs["shards"])
+            provenance = provenance or own
+            refuse_other(folder, own, provenance)
+        refuse_other(folder, provenance, expected or {})
+        if found != list(range(shards)):
+            raise StageMissingError(
+                f"{folder}: {len(set(found) & set(range(shards)))} of {shards} shards are there. Finish them "
+                "first: layersim extract goes on where it stopped."
+            )
+        return cls(folder, provenance, tuple(files), tuple(utterances), tuple(phones))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all layers, frame layers first."""
+        return tuple(self.provenance["layers"])
+
+    @property
+    def frame_layers(self) -> tuple[str, ...]:
+        """Names of the layers that have frames: those of ``phone/mean``."""
+        return tuple(self.provenance["frame_layers"])
+
+    @property
+    def width(self) -> int:
+        """D, features per layer."""
+        return int(self.provenance["width"])
+
+    @property
+    def phone_set(self) -> str | None:
+        """The phone set of the phones; None if the corpus has no phone times."""
+        return cast("str | None", self.provenance["phone_set"])
+
+    def __len__(self) -> int:
+        """N, utterances."""
+        return sum(self._utterances)
+
+    @property
+    def phone_count(self) -> int:
+        """P, pooled phones."""
+        return sum(self._phones)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per utterance: ``utterance`` (its key), ``samples`` at 16 kHz, ``frames``."""
+        return self._table("utterance", {"utterance": str, "samples": np.int64, "frames": np.int64})
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Utterance keys, row by row."""
+        return cast("list[str]", self.table["utterance"].tolist())
+
+    @cached_property
+    def phones(self) -> pd.DataFrame:
+        """One row per pooled phone: ``utterance`` (key), ``phone``, ``start``, ``end`` (s), ``frames``.
+
+        ``frames`` is how many were averaged; 0 says that none was centred in the phone and the nearest
+        stands in. Empty if the corpus has no phone times.
+        """
+        return self._table(
+            "phone", {"utterance": str, "phone": str, "start": float, "end": float, "frames": np.int64}
+        )
+
+    def _table(self, group: str, columns: Mapping[str, type]) -> pd.DataFrame:
+        parts: dict[str, list[Any]] = {name: [] for name in columns}
+        for file in self._files:
+            with open_shard(file) as shard:
+                if group in shard:
+                    rows = shard[f"{group}/table"][:]
+                    for name in columns:
+                        parts[name].append(rows[name])
+        return pd.DataFrame({
+            name: _column(parts[name], kind) for name, kind in columns.items()
+        })  # fmt: skip
+
+    def read(self, product: Product, layer: str, rows: Rows | None = None) -> Vectors:
+        """Read one layer of a product.
+
+        Parameters
+        ----------
+        product : {"utterance/mean", "utterance/std", "phone/mean"}
+        layer : str
+        rows : ndarray of int, optional
+            Which rows, in any order; None: all.
+
+        Returns
+        -------
+        ndarray, shape (n, D), float32
+            In the order of ``rows``.
+
+        Raises
+        ------
+        LayersimError
+            If the cache has no such layer, or no phones.
+        ValueError
+            If the product is unknown or a row is out of range.
+        """
+        place, counts = self._place(product, layer)
+        total = sum(counts)
+        wanted = np.arange(total) if rows is None else np.asarray(rows, dtype=np.int64)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= total):
+            raise ValueError(f"rows: expected 0..{total - 1}, got {wanted.min()}..{wanted.max()}")
+        values = np.empty((len(wanted), self.width), dtype=np.float32)
+        start = 0
+        for file, count in zip(self._files, counts, strict=True):
+            inside = np.flatnonzero((wanted >= start) & (wanted < start + count))
+            if inside.size:
+                values[inside] = _read_rows(file, product, place, wanted[inside] - start)
+            start += count
+        return values
+
+    def chunks(
+        self, product: Product, layer: str, rows_mask: npt.NDArray[np.bool_] | None = None, size: int = 4096
+    ) -> Iterator[tuple[Rows, Vectors]]:
+        """Stream one layer of a product, for caches that do not fit into memory.
+
+        Parameters
+        ----------
+        rows_mask : ndarray of bool, shape (rows,), optional
+            Which rows; None: all.
+        size : int, >= 1
+            Most rows at a time.
+
+        Yields
+        ------
+        rows : ndarray of int, shape (n,), ascending
+        values : ndarray, shape (n, D), float32
+
+        Raises
+        ------
+        LayersimError, ValueError
+            As `read`.
+        """
+        place, counts = self._place(product, layer)
+        if size < 1:
+            raise ValueError(f"size: expected at least 1, got {size}")
+        if rows_mask is not None and rows_mask.shape != (sum(counts),):
+            raise ValueError(f"rows_mask: expected shape ({sum(counts)},), got {rows_mask.shape}")
+        start = 0
+        for file, count in zip(self._files, counts, strict=True):
+            inside = (
+                np.arange(count) if rows_mask is None else np.flatnonzero(rows_mask[start : start + count])
+            )
+            for first in range(0, len(inside), size):
+                local = inside[first : first + size]
+                yield local + start, _read_rows(file, product, place, local)
+            start += count
+
+    def frames(self, key: str) -> npt.NDArray[np.float32]:
+        """Return the hidden states of one utterance.
+
+        Returns
+        -------
+        ndarray, shape (K, T, D), float32
+            Of the layers `frame_layers`; stored in half precision.
+
+        Raises
+        ------
+        LayersimError
+            If the cache was made without frames, or has no such utterance.
+        """
+        if self.provenance["store"] != "frames":
+            raise LayersimError(
+                f"{self.folder}: holds pooled features only. For frames: "
+                "layersim extract --store frames --force."
+            )
+        if key not in self._row_of:
+            raise LayersimError(f"{self.folder}: has no utterance {key!r}.")
+        row = self._row_of[key]
+        for file, count in zip(self._files, self._utterances, strict=True):
+            if row < count:
+                with open_shard(file) as shard:
+                    start, stop = shard["frame_offsets"][row : row + 2]
+                    return cast("npt.NDArray[np.float32]", shard["frames"][:, start:stop].astype(np.float32))
+            row -= count
+        raise ValueError(f"row {row} lies beyond the cache")
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {key: row for row, key in enumerate(self.keys)}
+
+    def _place(self, product: str, layer: str) -> tuple[int, tuple[int, ...]]:
+        """Where a layer stands in a product, and how many rows of it each file holds."""
+        if product not in PRODUCTS:
+            raise ValueError(f"product: expected one of {', '.join(PRODUCTS)}, got {product!r}")
+        layers = self.layers
+        counts = self._utterances
+        if product == "phone/mean":
+            if self.phone_set is None:
+                raise LayersimError(
+                    f"{self.folder}: holds no phones: the corpus had no alignments when it was extracted. "
+                    "Add them to layersim.toml (alignments, phone_set) and run layersim extract --force."
+                )
+            layers, counts = self.frame_layers, self._phones
+        if layer not in layers:
+            raise LayersimError(
+                f"{self.folder}: {product} has no layer {layer!r}. It has: {', '.join(layers) or 'none'}."
+            )
+        return layers.index(layer), counts
+
+
+def _read_rows(file: Path, product: str, place: int, rows: Rows) -> Vectors:
+    """Read rows of one shard: the stretch that spans them at once, which HDF5 does 100 times faster."""
+    first, last = int(rows.min()), int(rows.max())
+    with open_shard(file) as shard:
+        block = shard[product][first : last + 1, place]  # (rows, D)
+    return cast("Vectors", block[rows - first])
+
+
+def _column(parts: list[Any], kind: type) -> Any:
+    if kind is str:
+        return [text for part in parts for text in np.char.decode(part, "utf-8").tolist()]
+    return np.concatenate([np.asarray(part, dtype=kind) for part in parts]) if parts else np.empty(0, kind)

@@ -1,0 +1,126 @@
+"""A corpus as the later stages see it: its cached features joined, by key, with its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from layersim.corpus.manifest import read_manifest, utterance_keys
+from layersim.errors import LayersimError, ProvenanceError, StageMissingError
+from layersim.features.cache import FeatureCache, Product, Rows, Vectors
+from layersim.features.provenance import ALL_UTTERANCES, describe_selection, refuse_other, utterances_sha256
+from layersim.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class CorpusFeatures:
+    """Utterances of one corpus and the cache that holds their features.
+
+    What it does not hold it cannot give away: `restrict` it to the splits that a stage may see, and hide the
+    labels that it may not, before passing it on.
+    """
+
+    name: str
+    table: pd.DataFrame  # manifest rows in cache order; the index is the utterance's row in the cache
+    cache: FeatureCache
+    phone_set: str | None
+
+    @property
+    def rows(self) -> Rows:
+        """Rows of these utterances in the cache, ascending, shape (N,)."""
+        return self.table.index.to_numpy(dtype=np.int64)
+
+    def restrict(self, *splits: str) -> CorpusFeatures:
+        """Return the utterances of some splits only.
+
+        Raises
+        ------
+        LayersimError
+            If none is left.
+        """
+        table = self.table[self.table["split"].isin(splits)]
+        if table.empty:
+            raise LayersimError(
+                f"{self.name}: no utterance with features is in split {' or '.join(splits)}. Check the "
+                "column split of its manifest, or take more utterances (layersim extract without --limit)."
+            )
+        return replace(self, table=table)
+
+    def without_labels(self) -> CorpusFeatures:
+        """Return the same utterances with nothing said of their emotion."""
+        return replace(self, table=self.table.assign(emotion="", source_label=""))
+
+    def read(self, product: Product, layer: str) -> Vectors:
+        """Read one layer of a product, see `FeatureCache.read`; rows as in `table` or in `phones`."""
+        rows = self.phones.index.to_numpy(dtype=np.int64) if product == "phone/mean" else self.rows
+        return self.cache.read(product, layer, rows)
+
+    def mask(self, product: Product) -> npt.NDArray[np.bool_]:
+        """Which rows of the cache belong to these utterances: the mask for `FeatureCache.chunks`."""
+        phone_level = product == "phone/mean"
+        mask = np.zeros(self.cache.phone_count if phone_level else len(self.cache), dtype=bool)
+        mask[self.phones.index.to_numpy(dtype=np.int64) if phone_level else self.rows] = True
+        return mask
+
+    @cached_property
+    def phones(self) -> pd.DataFrame:
+        """The pooled phones of these utterances; the index is the phone's row in the cache.
+
+        Columns as in `FeatureCache.phones`, and ``row``: the utterance's row in the cache (the index of
+        `table`).
+        """
+        phones = self.cache.phones
+        row_of = {key: row for row, key in enumerate(self.cache.keys)}
+        rows = np.array([row_of[key] for key in phones["utterance"].tolist()], dtype=np.int64)
+        return phones.assign(row=rows)[np.isin(rows, self.rows)]
+
+
+def open_corpus(workspace: Workspace, name: str, encoder: Mapping[str, Any] | None = None) -> CorpusFeatures:
+    """Open one corpus's cache under the workspace's encoder and join it with its manifest.
+
+    Parameters
+    ----------
+    encoder : mapping, optional
+        Entries of the encoder's description that the cache must agree with (``Encoder.describe()``).
+
+    Raises
+    ------
+    StageMissingError
+        If the corpus has not been extracted, or not to the end.
+    ProvenanceError
+        If the cache was made with another encoder or from other recordings than the manifest now names.
+    """
+    entry = workspace.corpus(name)
+    folder = workspace.cache_folder(name)
+    try:
+        cache = FeatureCache.open(folder)
+    except StageMissingError as error:
+        raise StageMissingError(f"{name}: {error}") from None
+    if encoder is not None:
+        refuse_other(folder, cache.provenance, {"encoder": encoder})
+    manifest = read_manifest(entry.manifest)
+    row_of = {key: row for row, key in enumerate(utterance_keys(manifest))}
+    gone = [key for key in cache.keys if key not in row_of]
+    selection = cache.provenance["selection"]
+    if gone or (selection == ALL_UTTERANCES and len(cache) != len(manifest)):
+        shown = f" (first: {gone[0]})" if gone else ""
+        raise ProvenanceError(
+            f"{folder}: the cache holds {len(cache)} utterances ({describe_selection(selection)}), "
+            f"{len(gone)} of them not in the manifest{shown}; {entry.manifest} has {len(manifest)}. "
+            "The manifest has changed since: run layersim extract --force."
+        )
+    table = manifest.iloc[[row_of[key] for key in cache.keys]].reset_index(drop=True)
+    found, expected = cache.provenance["manifest_sha256"], utterances_sha256(table)
+    if found != expected:
+        raise ProvenanceError(
+            f"{folder}: the files or times that {entry.manifest} names have changed since these features "
+            f"were made: manifest_sha256: the cache has {found}, the manifest {expected}. "
+            "Run layersim extract --force."
+        )
+    return CorpusFeatures(name, table, cache, cache.phone_set)

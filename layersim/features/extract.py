@@ -1,0 +1,274 @@
+"""The extract stage: every layer's features of whole corpora, in one pass, into HDF5 caches.
+
+What can be wrong is looked for first: all manifests, the headers of all recordings, all phone times, what
+stands in the caches already, and the free disk; only then does the encoder work. A run that was stopped,
+however hard, goes on with the shards that are missing and ends with the bytes that it would have had.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pandas as pd
+
+from layersim.alignment.readers import read_alignments
+from layersim.alignment.vowels import known_phone_sets
+from layersim.corpus.manifest import read_manifest
+from layersim.errors import LayersimError, summarise_faults
+from layersim.features.cache import FeatureCache
+from layersim.features.disk import PlannedCache, refuse_full_disk
+from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
+from layersim.features.result import ExtractResult, describe_result
+from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
+from layersim.features.shards import clear, remove_left_overs
+from layersim.workspace import (
+    FILE_NAME,
+    Progress,
+    Settings,
+    StageConfig,
+    Workspace,
+    no_progress,
+    setting,
+    write_run,
+)
+
+if TYPE_CHECKING:
+    from layersim.encoders.encoder import Encoder
+
+
+class ExtractConfig(StageConfig):
+    """Settings of the extract stage."""
+
+    section: ClassVar[str] = "extract"
+
+    limit: int | None = setting(
+        None, "Take so many utterances per corpus, balanced over emotions and speakers (none: all).", ge=1
+    )
+    store: Literal["pooled", "frames"] = setting(
+        "pooled", "Keep pooled vectors only, or every frame in half precision too (gigabytes per hour)."
+    )
+    phones: Literal["vowels", "all"] = setting("vowels", "Which aligned phones to pool.")
+    stack: Literal["encoder", "decoder", "both"] = setting(
+        "encoder", "Which blocks of an encoder-decoder model (Whisper); others have an encoder only."
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where the encoder runs (auto: a GPU if any).")
+    precision: Literal["fp32", "bf16", "fp16"] = setting(
+        "fp32", "Arithmetic of the encoder; pooling is always fp32."
+    )
+    batch_seconds: float = setting(
+        0.0, "Seconds of audio in a batch (0: by the GPU's memory; one utterance at a time on a CPU).", ge=0
+    )
+    shard_size: int = setting(256, "Utterances per HDF5 file: what a killed run loses at most.", ge=1)
+    seed: int = setting(0, "Seed of the utterances that --limit takes.", ge=0)
+
+
+def extract(
+    workspace: Workspace,
+    settings: Settings[ExtractConfig],
+    corpora: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+    force: bool = False,
+    encoder: Encoder | None = None,
+) -> list[ExtractResult]:
+    """Extract the features of a workspace's corpora.
+
+    Parameters
+    ----------
+    corpora : sequence of str, optional
+        Their names; None: all of the workspace.
+    progress : callable
+        Gets seconds of audio, done and in all, as ``extracting NAME``; files as ``checking NAME``.
+    force : bool
+        Replace caches that were made with other settings. One made with these is kept: it has the same
+        bytes. Delete its folder to make it anew.
+    encoder : Encoder, optional
+        Loaded already; None: the workspace's is loaded, after everything else has been checked.
+
+    Returns
+    -------
+    list of ExtractResult
+        In the order of the corpora; each is also written beside its cache, in ``run.json``.
+
+    Raises
+    ------
+    LayersimError
+        If a corpus, recording, alignment or setting is wrong (all faults of all corpora are collected), or
+        the disk is too small.
+    ProvenanceError
+        If a cache was made otherwise, and ``force`` is not set.
+    """
+    config = settings.config
+    names = list(workspace.corpora) if corpora is None else list(corpora)
+    if not names:
+        raise LayersimError(f"{workspace.root}: the workspace has no corpus. Add one: layersim init.")
+    if encoder is None and not workspace.encoder:
+        raise LayersimError(f"{workspace.root}: no encoder. Set encoder in layersim.toml, or give --encoder.")
+    jobs: dict[str, CorpusJob] = {}
+    faults: list[str] = []
+    for name in names:
+        job, found = _prepare(workspace, name, config, progress)
+        faults += [f"{name}: {fault}" for fault in found]
+        if job is not None:
+            jobs[name] = job
+    _refuse_faults(faults)
+    folders = {name: workspace.cache_folder(name) for name in names}
+    if not force:
+        for name, job in jobs.items():
+            refuse_other_shards(folders[name], job.provenance)
+    if encoder is None:
+        from layersim.encoders.load import load_encoder
+
+        encoder = load_encoder(
+            workspace.encoder, device=_device(config.device), precision=config.precision, stack=config.stack
+        )
+    provenances = {name: {**job.provenance, **_encoder_provenance(encoder)} for name, job in jobs.items()}
+    if not force:
+        for name, provenance in provenances.items():
+            refuse_other_shards(folders[name], provenance)
+    refuse_full_disk([PlannedCache(folders[name], jobs[name], provenances[name]) for name in names], encoder)
+    return [
+        _extract_job(jobs[name], encoder, folders[name], provenances[name], settings, progress, force)
+        for name in names
+    ]
+
+
+def extract_corpus(
+    manifest: pd.DataFrame,
+    audio_root: Path,
+    encoder: Encoder,
+    folder: Path,
+    settings: Settings[ExtractConfig],
+    phones: pd.DataFrame | None = None,
+    phone_set: str | None = None,
+    progress: Progress = no_progress,
+    force: bool = False,
+) -> ExtractResult:
+    """Extract the features of one corpus, without a workspace.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        As `layersim.corpus.manifest.read_manifest` gives it.
+    folder : Path
+        Where the cache goes.
+    settings : Settings of ExtractConfig
+        ``device``, ``precision`` and ``stack`` are the given encoder's and not read here.
+    phones : DataFrame, optional
+        Columns ``utterance_id, start, end, phone``, seconds from the start of the utterance. Utterances
+        without a row count as not aligned.
+    phone_set : str, optional
+        Needed with ``phones``.
+
+    Raises
+    ------
+    LayersimError, ProvenanceError
+        As `extract`.
+    ValueError
+        If ``phones`` come without ``phone_set``.
+    """
+    if phones is not None and phone_set is None:
+        raise ValueError("phone_set: expected a name with phones, got None")
+    given = None
+    if phones is not None and phone_set is not None:
+        given = Phones(phones, phone_set, settings.config.phones)
+    job, faults = _prepare_with(settings.config, manifest, audio_root, given, progress)
+    _refuse_faults(faults)
+    if job is None:
+        raise ValueError("a corpus without faults has a job")
+    provenance = {**job.provenance, **_encoder_provenance(encoder)}
+    if not force:
+        refuse_other_shards(folder, provenance)
+    refuse_full_disk([PlannedCache(folder, job, provenance)], encoder)
+    return _extract_job(job, encoder, folder, provenance, settings, progress, force)
+
+
+def _prepare(
+    workspace: Workspace, name: str, config: ExtractConfig, progress: Progress
+) -> tuple[CorpusJob | None, list[str]]:
+    """Read one corpus's files; its entry says where they are."""
+    entry = workspace.corpus(name)
+    manifest = read_manifest(entry.manifest)
+    others = sorted(set(manifest["corpus"]) - {name})
+    if others:
+        raise LayersimError(
+            f"{entry.manifest}: holds rows of corpus {', '.join(others)}; expected {name} only."
+        )
+    phones = None
+    if entry.alignments is not None:
+        if entry.phone_set is None:
+            raise LayersimError(
+                f"{workspace.root / FILE_NAME}, table [corpora.{name}]: alignments need a phone_set. "
+                f"Add one of {', '.join(known_phone_sets())}, or a file of your own."
+            )
+        found = read_alignments(entry.alignments, manifest["utterance_id"].tolist())
+        phones = Phones(found.phones, entry.phone_set, config.phones, tuple(found.notes))
+    return _prepare_with(config, manifest, entry.audio_root, phones, progress)
+
+
+def _prepare_with(
+    config: ExtractConfig,
+    manifest: pd.DataFrame,
+    audio_root: Path,
+    phones: Phones | None,
+    progress: Progress,
+) -> tuple[CorpusJob | None, list[str]]:
+    return prepare_corpus(
+        manifest, audio_root, phones, limit=config.limit, seed=config.seed, store=config.store,
+        shard_size=config.shard_size, progress=progress,
+    )  # fmt: skip
+
+
+def _refuse_faults(faults: Sequence[str]) -> None:
+    if faults:
+        raise LayersimError(
+            summarise_faults(
+                f"{len(faults)} faults, found before anything was computed",
+                faults,
+                "Mend or remove them; layersim corpus check lists what is wrong with a corpus.",
+            )
+        )
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _encoder_provenance(encoder: Encoder) -> dict[str, Any]:
+    """What a cache says of its encoder."""
+    return {
+        "encoder": encoder.describe(),
+        "layers": list(encoder.layers),
+        "frame_layers": list(encoder.frame_layers),
+        "width": encoder.width,
+    }
+
+
+def _extract_job(
+    job: CorpusJob,
+    encoder: Encoder,
+    folder: Path,
+    provenance: dict[str, Any],
+    settings: Settings[ExtractConfig],
+    progress: Progress,
+    force: bool,
+) -> ExtractResult:
+    """Make the shards that are missing, then count what is there."""
+    remove_left_overs(folder)
+    if force and is_otherwise(folder, provenance):
+        clear(folder)
+    began = time.monotonic()
+    computed = make_missing_shards(job, encoder, folder, provenance, settings.config.batch_seconds, progress)
+    elapsed = time.monotonic() - began
+    result = describe_result(job, FeatureCache.open(folder, provenance), computed, elapsed)
+    result.notes.extend(encoder.notes)
+    if computed or not (folder / "run.json").exists():
+        inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}
+        write_run(folder, "extract", settings, inputs, result.to_json(), result.notes)
+    return result

@@ -1,0 +1,236 @@
+"""What is to be extracted from one corpus, checked whole before an encoder is loaded.
+
+Reading the headers of all recordings takes seconds; finding the one that is too short after a night of
+encoding costs the night. Phone times are relative to the start of their utterance.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from layersim.alignment.vowels import load_phone_set, map_vowels
+from layersim.corpus.audio import SAMPLE_RATE, audio_samples
+from layersim.corpus.manifest import manifest_sha256, utterance_keys
+from layersim.corpus.sample import balanced_sample
+from layersim.errors import AudioError, LayersimError
+from layersim.features.provenance import (
+    ALL_UTTERANCES,
+    alignment_sha256,
+    request_provenance,
+    utterances_sha256,
+)
+from layersim.workspace import Progress, no_progress
+
+logger = logging.getLogger(__name__)
+
+BEYOND_AUDIO = 0.02  # seconds: one frame. Aligners round to frames of their own; more is another recording
+
+_HEADERS_AT_ONCE = 8
+_PROGRESS_EVERY = 100  # files
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance to encode."""
+
+    key: str
+    path: Path
+    start: float | None  # seconds in the file; None: from its beginning
+    end: float | None
+    samples: int  # at 16 kHz
+
+
+@dataclass(frozen=True)
+class CorpusJob:
+    """One corpus, checked and ready to encode."""
+
+    corpus: str
+    manifest: pd.DataFrame  # the selected rows, in the manifest's order
+    whole: int  # rows of the whole manifest
+    clips: list[Clip]  # one per row
+    pooled: pd.DataFrame  # phones to pool (utterance_id, phone, start, end), by row, then time
+    offsets: npt.NDArray[np.int64]  # (N + 1,): row n owns the pooled phones [offset n, offset n + 1)
+    aligned: pd.DataFrame | None  # all phones of these utterances, with vowels; None: no alignments
+    unknown_phones: dict[str, int]  # labels that the phone set does not know, and how often they occur
+    provenance: dict[str, Any]  # all but the encoder's part
+    inputs: dict[str, str]  # names and hashes for run.json
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the selected audio."""
+        return sum(clip.samples for clip in self.clips) / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Phones:
+    """The phones of a corpus and how to read them."""
+
+    table: pd.DataFrame  # utterance_id, start, end, phone
+    phone_set: str
+    which: Literal["vowels", "all"]
+    notes: tuple[str, ...] = ()
+
+
+def prepare_corpus(
+    manifest: pd.DataFrame,
+    audio_root: Path,
+    phones: Phones | None,
+    *,
+    limit: int | None,
+    seed: int,
+    store: str,
+    shard_size: int,
+    progress: Progress = no_progress,
+) -> tuple[CorpusJob | None, list[str]]:
+    """Select the utterances, read the header of every recording, and check the phone times against them.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        Of one corpus.
+    limit : int, optional
+        Take so many utterances, balanced over emotions and speakers; None: all.
+
+    Returns
+    -------
+    job : CorpusJob or None
+        None if there are faults.
+    faults : list of str
+        Everything that is wrong, one sentence each: file or utterance, what, what to do.
+
+    Raises
+    ------
+    LayersimError
+        If the manifest is empty, holds several corpora, or its phone set is unknown.
+    """
+    names = sorted(set(manifest["corpus"]))
+    if len(names) != 1:
+        raise LayersimError(
+            f"a manifest of one corpus with at least one row is needed; this one holds {len(manifest)} rows "
+            f"of {', '.join(names) or 'no corpus'}."
+        )
+    whole = manifest
+    selection: Any = ALL_UTTERANCES
+    if limit is not None and limit < len(manifest):
+        manifest = balanced_sample(manifest, limit, seed)
+        selection = {"limit": limit, "seed": seed}
+    manifest = manifest.reset_index(drop=True)
+    samples, faults = _read_headers(names[0], manifest, audio_root, progress)
+    aligned, unknown, notes = None, {}, list(phones.notes) if phones else []
+    chosen = pd.DataFrame({"utterance_id": [], "phone": [], "start": [], "end": []})
+    if phones is not None:
+        table = phones.table[phones.table["utterance_id"].isin(manifest["utterance_id"])]
+        aligned, unknown = map_vowels(table.reset_index(drop=True), load_phone_set(phones.phone_set))
+        chosen = aligned[aligned["vowel"] != ""] if phones.which == "vowels" else aligned
+        if unknown:
+            notes.append(_unknown_note(phones.phone_set, unknown))
+        faults += _late_phones(manifest, samples, chosen)
+    if faults:
+        return None, faults
+    chosen, offsets = _in_order(manifest, chosen)
+    hashed = alignment_sha256(chosen) if phones else None
+    inputs = {"manifest": manifest_sha256(whole), **({"phones": hashed} if hashed else {})}
+    job = CorpusJob(
+        corpus=names[0],
+        manifest=manifest,
+        whole=len(whole),
+        clips=_clips(manifest, audio_root, samples),
+        pooled=chosen,
+        offsets=offsets,
+        aligned=aligned,
+        unknown_phones=unknown,
+        provenance=request_provenance(
+            selection=selection,
+            manifest_sha256=utterances_sha256(manifest),
+            samples=int(samples.sum()),
+            alignment_sha256=hashed,
+            phone_set=phones.phone_set if phones else None,
+            phones=phones.which if phones else None,
+            store=store,
+            shard_size=shard_size,
+        ),
+        inputs=inputs,
+        notes=notes,
+    )
+    return job, []
+
+
+def _time(seconds: float) -> float | None:
+    return None if np.isnan(seconds) else float(seconds)
+
+
+def _read_headers(
+    corpus: str, manifest: pd.DataFrame, audio_root: Path, progress: Progress
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Count the samples of every utterance; faults name the file."""
+
+    def count(row: tuple[str, float, float]) -> int | str:
+        path, start, end = row
+        try:
+            return audio_samples(audio_root / path, _time(start), _time(end))
+        except AudioError as error:
+            return str(error)
+
+    rows = zip(manifest["path"].tolist(), manifest["start"].tolist(), manifest["end"].tolist(), strict=True)
+    samples, faults = np.zeros(len(manifest), dtype=np.int64), []
+    with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
+        for place, found in enumerate(pool.map(count, rows)):
+            if isinstance(found, str):
+                faults.append(found)
+            else:
+                samples[place] = found
+            if place % _PROGRESS_EVERY == 0:
+                progress(f"checking {corpus}", place, len(manifest))
+    progress(f"checking {corpus}", len(manifest), len(manifest))
+    return samples, faults
+
+
+def _late_phones(manifest: pd.DataFrame, samples: npt.NDArray[np.int64], phones: pd.DataFrame) -> list[str]:
+    """Phones that end after their utterance; utterances whose header is faulty are left out."""
+    durations = dict(zip(manifest["utterance_id"].tolist(), (samples / SAMPLE_RATE).tolist(), strict=True))
+    names, ends = phones["utterance_id"].tolist(), phones["end"].to_numpy(dtype=np.float64)
+    length = np.array([durations[name] for name in names], dtype=np.float64)
+    late = phones[(length > 0) & (ends > length + BEYOND_AUDIO)]
+    columns = (late[name].tolist() for name in ("utterance_id", "phone", "start", "end"))
+    return [
+        f"{utterance}: phone {phone!r} at {start:.3f}..{end:.3f} s lies beyond the audio, which is "
+        f"{durations[utterance]:.3f} s long. Is the alignment of another recording, or in other units?"
+        for utterance, phone, start, end in zip(*columns, strict=True)
+    ]
+
+
+def _in_order(manifest: pd.DataFrame, phones: pd.DataFrame) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+    """Sort phones by the manifest's rows, then by time; and where each row's phones begin."""
+    place = {name: row for row, name in enumerate(manifest["utterance_id"].tolist())}
+    rows = np.array([place[name] for name in phones["utterance_id"].tolist()], dtype=np.int64)
+    order = np.lexsort((phones["end"].to_numpy(), phones["start"].to_numpy(), rows))
+    counts = np.bincount(rows, minlength=len(manifest))
+    return phones.iloc[order].reset_index(drop=True), np.concatenate([[0], np.cumsum(counts)])
+
+
+def _clips(manifest: pd.DataFrame, audio_root: Path, samples: npt.NDArray[np.int64]) -> list[Clip]:
+    columns = (manifest[name].tolist() for name in ("path", "start", "end"))
+    return [
+        Clip(key, audio_root / path, _time(start), _time(end), length)
+        for key, path, start, end, length in zip(
+            utterance_keys(manifest), *columns, samples.tolist(), strict=True
+        )
+    ]
+
+
+def _unknown_note(phone_set: str, unknown: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{phone!r} ({count})" for phone, count in sorted(unknown.items())[:10])
+    more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+    note = f"phones that {phone_set} does not know, taken for no vowel: {shown}{more}"
+    logger.warning(note)
+    return note

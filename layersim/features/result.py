@@ -1,0 +1,172 @@
+"""What extracting one corpus gave: counts that a person should see, by emotion where it matters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from layersim.corpus.audio import SAMPLE_RATE
+from layersim.features.cache import FeatureCache
+from layersim.features.preparation import CorpusJob
+from layersim.features.provenance import ALL_UTTERANCES
+
+
+@dataclass(frozen=True)
+class PhoneCounts:
+    """The phones of the utterances of one emotion (or of all)."""
+
+    utterances: int
+    without_alignment: int  # utterances that have no phone at all
+    phones: int  # aligned
+    vowels: int  # of them
+    pooled: int  # of them: the vowels, unless all phones were asked for
+    nearest_frame: int  # of those pooled: too short to hold a frame's centre
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What stands in one corpus's cache, and how long this run took."""
+
+    corpus: str
+    folder: Path
+    utterances: int
+    of: int  # utterances of the whole manifest
+    limit: int | None
+    hours: float
+    layers: tuple[str, ...]
+    width: int
+    store: str
+    phone_set: str | None
+    phones: PhoneCounts | None  # None: the corpus has no alignments
+    by_emotion: dict[str, PhoneCounts]  # empty: as above
+    unknown_phones: dict[str, int]
+    computed_hours: float  # audio that this run encoded; 0 where everything was there
+    elapsed_seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def real_time(self) -> float | None:
+        """Seconds of audio encoded per second; None if there was nothing to do."""
+        if self.computed_hours == 0 or self.elapsed_seconds == 0:
+            return None
+        return self.computed_hours * 3600 / self.elapsed_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything, JSON-ready."""
+        document = asdict(self)
+        document["folder"] = str(self.folder)
+        document["layers"] = list(self.layers)
+        document["real_time"] = self.real_time
+        return document
+
+    def to_table(self) -> str:
+        """Return one line, and a line per thing to know."""
+        count = f"{self.utterances:,}" if self.limit is None else f"{self.utterances:,} of {self.of:,}"
+        parts = [
+            f"{self.corpus}: {count} utterances ({self.hours:.2f} h)",
+            f"{len(self.layers)} layers x {self.width}",
+        ]
+        if self.phones is not None:
+            parts.append(f"{self.phones.phones:,} phones ({self.phones.vowels:,} vowels)")
+        speed = f"{self.real_time:.1f}x real time" if self.real_time else "already complete"
+        folder = (
+            self.folder.relative_to(Path.cwd()) if self.folder.is_relative_to(Path.cwd()) else self.folder
+        )
+        line = f"{', '.join(parts)} -> {folder}, {speed}"
+        return "\n".join([line, *(f"  {note}" for note in self.notes)])
+
+
+def describe_result(
+    job: CorpusJob, cache: FeatureCache, computed_samples: int, elapsed_seconds: float
+) -> ExtractResult:
+    """Count what a finished cache holds.
+
+    Parameters
+    ----------
+    computed_samples : int
+        Of audio that this run encoded.
+    """
+    by_emotion = _count_phones(job, cache)
+    total = None
+    notes = list(job.notes)
+    if job.aligned is not None:
+        total = PhoneCounts(*(
+            sum(getattr(counts, name) for counts in by_emotion.values())
+            for name in PhoneCounts.__dataclass_fields__
+        ))  # fmt: skip
+        notes += _phone_notes(total, by_emotion)
+    selection = job.provenance["selection"]
+    limit = None if selection == ALL_UTTERANCES else int(selection["limit"])
+    if limit is not None:
+        notes.append("a quick try; for the full run: layersim extract --force")
+    return ExtractResult(
+        corpus=job.corpus,
+        folder=cache.folder,
+        utterances=len(cache),
+        of=job.whole,
+        limit=limit,
+        hours=job.seconds / 3600,
+        layers=cache.layers,
+        width=cache.width,
+        store=job.provenance["store"],
+        phone_set=cache.phone_set,
+        phones=total,
+        by_emotion=by_emotion,
+        unknown_phones=job.unknown_phones,
+        computed_hours=computed_samples / SAMPLE_RATE / 3600,
+        elapsed_seconds=elapsed_seconds,
+        notes=notes,
+    )
+
+
+def _count_phones(job: CorpusJob, cache: FeatureCache) -> dict[str, PhoneCounts]:
+    if job.aligned is None:
+        return {}
+    names, emotions = job.manifest["utterance_id"].tolist(), job.manifest["emotion"].tolist()
+    emotion_of = dict(zip(names, emotions, strict=True))
+    emotion_of_key = dict(zip(cache.keys, emotions, strict=True))
+    aligned = job.aligned["utterance_id"].tolist()
+    vowels = zip(aligned, job.aligned["vowel"].tolist(), strict=True)
+    pooled = zip(cache.phones["utterance"].tolist(), cache.phones["frames"].tolist(), strict=True)
+    with_phones = set(aligned)
+    utterances = Counter(emotions)
+    phones = Counter(emotion_of[name] for name in aligned)
+    vowel_counts = Counter(emotion_of[name] for name, vowel in vowels if vowel != "")
+    nearest: Counter[str] = Counter()
+    pooled_counts: Counter[str] = Counter()
+    for key, frames in pooled:
+        pooled_counts[emotion_of_key[key]] += 1
+        nearest[emotion_of_key[key]] += frames == 0
+    missing = Counter(emotion_of[name] for name in names if name not in with_phones)
+    return {
+        emotion: PhoneCounts(
+            utterances[emotion], missing[emotion], phones[emotion], vowel_counts[emotion],
+            pooled_counts[emotion], nearest[emotion],
+        )
+        for emotion in sorted(utterances)
+    }  # fmt: skip
+
+
+def _phone_notes(total: PhoneCounts, by_emotion: dict[str, PhoneCounts]) -> list[str]:
+    """Say, by emotion, what is not there: an emotion that aligns worse than others is a confound."""
+    notes = []
+    if total.without_alignment:
+        shares = ", ".join(
+            f"{emotion} {counts.without_alignment} of {counts.utterances}"
+            for emotion, counts in by_emotion.items()
+            if counts.without_alignment
+        )
+        notes.append(f"{total.without_alignment} utterances have no phones: {shares}")
+    if total.nearest_frame:
+        shares = ", ".join(
+            f"{emotion} {counts.nearest_frame}"
+            for emotion, counts in by_emotion.items()
+            if counts.nearest_frame
+        )
+        notes.append(
+            f"{total.nearest_frame:,} of {total.pooled:,} pooled phones hold no frame's centre and take the "
+            f"nearest frame: {shares}"
+        )
+    return notes

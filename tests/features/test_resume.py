@@ -1,0 +1,98 @@
+"""A run that is killed, at whatever moment, and started again leaves the bytes of one that never was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("small_encoder.py")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.glob("part-*"))}
+
+
+def begin(folder: Path, moment: str, count: int) -> subprocess.Popen[str]:
+    """Start an extraction in a process of its own and return when it has reached the moment."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), moment, str(count)],
+        stdout=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_run(
+    tmp_path, make_corpus, small
+):
+    corpus, undisturbed = make_corpus(tmp_path / "killed"), make_corpus(tmp_path / "whole")
+    small.extract_small(undisturbed.folder)
+    expected = contents(undisturbed.folder / "cache")
+    assert list(expected) == [f"part-{index:05d}.h5" for index in range(4)]
+    cache = corpus.folder / "cache"
+
+    finished = []  # what a kill leaves: whole shards, and a temporary file where one was being made
+    for moment, count in [
+        ("encoding", 2), ("after renaming", 1), ("before writing", 1), ("before flushing", 1),
+        ("before renaming", 2),
+    ]:  # fmt: skip
+        kill(begin(corpus.folder, moment, count))
+        left = contents(cache)
+        whole = {name: content for name, content in left.items() if name.endswith(".h5")}
+        assert whole == {name: expected[name] for name in whole}
+        finished.append((len(whole), len(left) - len(whole)))
+        assert not (cache / "run.json").exists()
+    assert finished == [(0, 1), (1, 0), (1, 1), (1, 1), (2, 1)]
+
+    small.extract_small(corpus.folder)
+    assert contents(cache) == expected
+    assert (cache / "run.json").exists()
+
+
+@pytest.mark.slow
+def test_a_second_worker_leaves_the_shard_of_a_living_one_alone_and_takes_it_over_at_the_end(
+    tmp_path, make_corpus, small
+):
+    corpus, undisturbed = make_corpus(tmp_path / "shared"), make_corpus(tmp_path / "whole")
+    small.extract_small(undisturbed.folder)
+    cache = corpus.folder / "cache"
+    worker = begin(corpus.folder, "encoding", 2)  # holds shard 0
+    try:
+        order: list[set[str]] = []
+
+        def look(label: str, done: float, total: float) -> None:
+            if label.startswith("extracting"):
+                order.append({file.name for file in cache.glob("part-*.h5")})
+
+        small.extract_small(corpus.folder, look)
+    finally:
+        kill(worker)
+    assert {"part-00001.h5", "part-00002.h5", "part-00003.h5"} in order  # before shard 0
+    small.extract_small(corpus.folder)  # a later start sweeps what the killed worker left
+    assert contents(cache) == contents(undisturbed.folder / "cache")
+
+
+def test_an_interrupted_run_removes_its_own_temporary_file(tmp_path, make_corpus, small):
+    corpus = make_corpus(tmp_path)
+
+    def interrupt(label: str, done: float, total: float) -> None:
+        if label.startswith("extracting") and done > 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small.extract_small(corpus.folder, interrupt)
+    assert list(contents(corpus.folder / "cache")) == ["part-00000.h5"]

@@ -1,0 +1,163 @@
+"""The extract stage in a workspace, and the caches as later stages open them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from layersim.corpus.manifest import read_manifest, write_manifest
+from layersim.errors import LayersimError, ProvenanceError, StageMissingError
+from layersim.features.dataset import open_corpus
+from layersim.features.extract import extract
+from layersim.workspace import CorpusEntry, Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path, make_corpus):
+    """Two corpora; the first has phone times."""
+    for name in ("english", "german"):
+        made = make_corpus(tmp_path / name, count=20, name=name)
+        write_manifest(read_manifest(made.folder / "manifest.csv"), made.folder / "manifest.csv")
+    entries = {
+        name: CorpusEntry(
+            manifest=tmp_path / name / "manifest.csv", audio_root=tmp_path / name,
+            alignments=tmp_path / name / "phones.csv" if name == "english" else None,
+            phone_set="arpabet" if name == "english" else None,
+        )
+        for name in ("english", "german")
+    }  # fmt: skip
+    return Workspace.create(tmp_path / "study", "tiny/encoder", entries)
+
+
+def test_all_corpora_are_extracted_and_open_joined_by_key(workspace, small, settings):
+    results = extract(workspace, settings(), encoder=small.SmallEncoder())
+    assert [(result.corpus, result.utterances) for result in results] == [("english", 20), ("german", 20)]
+    assert results[1].phones is None
+    for name in ("english", "german"):
+        corpus = open_corpus(workspace, name, small.SmallEncoder().describe())
+        assert corpus.cache.keys == [f"{name}/{row}" for row in corpus.table["utterance_id"]]
+        assert (
+            corpus.table["emotion"].tolist()
+            == read_manifest(workspace.corpus(name).manifest)["emotion"].tolist()
+        )
+    assert open_corpus(workspace, "english").phone_set == "arpabet"
+    assert open_corpus(workspace, "german").phone_set is None
+    assert (workspace.cache_folder("german") / "run.json").exists()
+
+
+def test_faults_of_all_corpora_come_at_once_and_before_the_encoder_is_loaded(workspace, settings):
+    for name in ("english", "german"):
+        (workspace.root.parent / name / "audio/u04.wav").unlink()
+    # tiny/encoder does not exist: loading it would fail otherwise
+    with pytest.raises(LayersimError, match=r"2 faults(.|\n)*english: .*u04.wav(.|\n)*german: .*u04.wav"):
+        extract(workspace, settings())
+
+
+def test_a_cache_made_otherwise_is_found_before_the_encoder_is_loaded(workspace, small, settings):
+    extract(workspace, settings(limit=10), encoder=small.SmallEncoder())
+    with pytest.raises(ProvenanceError, match="full run, replace the quick try: layersim extract --force"):
+        extract(workspace, settings())
+
+
+def test_one_corpus_can_be_extracted_by_name(workspace, small, settings):
+    extract(workspace, settings(), corpora=["german"], encoder=small.SmallEncoder())
+    with pytest.raises(StageMissingError, match=r"english: .*layersim extract"):
+        open_corpus(workspace, "english")
+    with pytest.raises(LayersimError, match=r"no corpus 'french'. Known: english, german"):
+        extract(workspace, settings(), corpora=["french"], encoder=small.SmallEncoder())
+
+
+def test_alignments_need_a_phone_set(workspace, small, settings):
+    entry = workspace.corpora["english"].model_copy(update={"phone_set": None})
+    workspace.corpora["english"] = entry
+    with pytest.raises(LayersimError, match=r"\[corpora.english\]: alignments need a phone_set.*arpabet"):
+        extract(workspace, settings(), encoder=small.SmallEncoder())
+
+
+def test_a_manifest_of_another_corpus_is_refused(workspace, small, settings):
+    entries = workspace.corpora
+    entries["english"] = entries["english"].model_copy(update={"manifest": entries["german"].manifest})
+    with pytest.raises(LayersimError, match="holds rows of corpus german; expected english only"):
+        extract(workspace, settings(), encoder=small.SmallEncoder())
+
+
+def test_a_quick_try_covers_emotions_and_splits_and_serves_the_later_stages(workspace, small, settings):
+    extract(workspace, settings(limit=12), encoder=small.SmallEncoder())
+    corpus = open_corpus(workspace, "english")
+    assert len(corpus.table) == len(corpus.cache) == 12
+    assert set(corpus.table["split"]) == {"train", "validation", "test"}
+    assert set(corpus.table["emotion"]) == {"anger", "happiness", "neutral", "sadness"}
+
+
+def test_labels_and_splits_may_change_after_extraction_and_rows_may_move(workspace, small, settings):
+    extract(workspace, settings(), encoder=small.SmallEncoder())
+    file = workspace.corpus("english").manifest
+    manifest = read_manifest(file)
+    write_manifest(manifest.assign(emotion="fear").iloc[::-1], file)
+    corpus = open_corpus(workspace, "english")
+    assert set(corpus.table["emotion"]) == {"fear"}
+    assert [f"english/{name}" for name in corpus.table["utterance_id"]] == corpus.cache.keys
+
+
+@pytest.mark.parametrize("limit", [None, 12])
+def test_changed_files_or_missing_utterances_are_refused(workspace, small, settings, limit):
+    extract(workspace, settings(limit=limit), encoder=small.SmallEncoder())
+    file = workspace.corpus("english").manifest
+    manifest = read_manifest(file)
+    held = open_corpus(workspace, "english").table["utterance_id"].iloc[0]
+    is_held = manifest["utterance_id"] == held
+    write_manifest(manifest.assign(path=manifest["path"].where(~is_held, "audio/u19.wav")), file)
+    with pytest.raises(ProvenanceError, match=r"manifest_sha256: the cache has .*layersim extract --force"):
+        open_corpus(workspace, "english")
+    write_manifest(manifest[~is_held], file)
+    with pytest.raises(ProvenanceError, match=rf"1 of them not in the manifest \(first: english/{held}\)"):
+        open_corpus(workspace, "english")
+
+
+def test_an_utterance_added_after_a_full_run_is_noticed_and_after_a_quick_try_is_not(
+    workspace, small, settings
+):
+    file = workspace.corpus("english").manifest
+    manifest = read_manifest(file)
+    added = manifest.head(1).assign(utterance_id="new")
+    extract(workspace, settings(limit=12), encoder=small.SmallEncoder())
+    write_manifest(pd.concat([manifest, added], ignore_index=True), file)
+    assert len(open_corpus(workspace, "english").table) == 12
+    write_manifest(manifest, file)
+    extract(workspace, settings(), encoder=small.SmallEncoder(), force=True)
+    write_manifest(pd.concat([manifest, added], ignore_index=True), file)
+    with pytest.raises(ProvenanceError, match=r"the cache holds 20 utterances.*has 21"):
+        open_corpus(workspace, "english")
+
+
+def test_another_encoder_than_the_caches_is_refused(workspace, small, settings):
+    extract(workspace, settings(), encoder=small.SmallEncoder())
+    with pytest.raises(
+        ProvenanceError, match=r"encoder.checkpoint: the cache has 'small', asked for 'large'"
+    ):
+        open_corpus(workspace, "english", {"checkpoint": "large"})
+
+
+def test_a_restricted_corpus_cannot_give_away_what_it_does_not_hold(workspace, small, settings):
+    extract(workspace, settings(), encoder=small.SmallEncoder())
+    whole = open_corpus(workspace, "english")
+    train = whole.restrict("train")
+    assert set(train.table["split"]) == {"train"}
+    rows = np.flatnonzero(whole.table["split"] == "train")
+    np.testing.assert_array_equal(train.rows, rows)
+    np.testing.assert_array_equal(
+        train.read("utterance/mean", "1"), whole.cache.read("utterance/mean", "1")[rows]
+    )
+    owners = set(train.phones["utterance"])
+    assert owners <= {f"english/{name}" for name in train.table["utterance_id"]}
+    assert len(train.read("phone/mean", "1")) == len(train.phones) < len(whole.phones)
+    emotions = train.table["emotion"].loc[train.phones["row"]]
+    assert emotions.index.isin(train.table.index).all()
+    for product in ("utterance/mean", "phone/mean"):
+        mask = train.mask(product)
+        streamed = np.concatenate([values for _, values in train.cache.chunks(product, "0", mask)])
+        np.testing.assert_array_equal(streamed, train.read(product, "0"))
+    assert set(train.without_labels().table["emotion"]) == {""}
+    with pytest.raises(LayersimError, match="no utterance with features is in split none"):
+        whole.restrict("none")
