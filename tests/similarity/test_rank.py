@@ -89,7 +89,7 @@ def test_test_rows_change_nothing_at_phoneme_level(planted_pair, add_phones):
     for changed in (False, True):
         pair = []
         for seed, corpus in enumerate(planted_pair(SHAPES, splits=splits)):
-            labels = [["AA1", "IY0"]] * 80 + ([["UW1", "QQ"]] * 40 if changed else [["AA1", "IY0"]] * 40)
+            labels = [["AA1", "IY0"]] * 80 + ([["UW1", "XYZ"]] * 40 if changed else [["AA1", "IY0"]] * 40)
             vectors = np.random.default_rng(seed).standard_normal((240, len(SHAPES), 24))
             vectors[160:] += 1e5 * changed
             pair.append(add_phones(corpus, labels, vectors))

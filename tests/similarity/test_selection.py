@@ -80,11 +80,11 @@ def test_phones_are_taken_of_the_selected_utterances_and_shared_vowels_only(corp
 
 
 def test_unknown_phones_of_train_utterances_are_counted_and_said(corpus, add_phones, caplog):
-    labels = [["AA1", "QQ"], ["AA1", "QQ"], ["AA1"], ["XX"]]
+    labels = [["AA1", "XYZ"], ["AA1", "XYZ"], ["AA1"], ["XX"]]
     source = add_phones(corpus(splits=("train", "train", "train", "test")), labels, np.ones((6, 1, 2)))
     target = add_phones(corpus("b"), [["AA1"]] * 4, np.ones((4, 1, 2)))
     _, _, notes = select_pair(source, target, "phoneme")
-    assert notes == ["a: phones that its phone set does not know were left out: 'QQ' 2."]
+    assert notes == ["a: phones that its phone set does not know were left out: 'XYZ' 2."]
     assert notes[0] in caplog.text
 
 
