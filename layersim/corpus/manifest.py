@@ -13,7 +13,6 @@ Conventions
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
 from io import StringIO
 from pathlib import Path
 
@@ -76,9 +75,7 @@ def read_manifest(file: Path) -> pd.DataFrame:
     for name in ("start", "end"):
         numbers = pd.to_numeric(table[name].where(table[name] != ""), errors="coerce").astype(float)
         bad = (table[name] != "") & ~np.isfinite(numbers)
-        faults += _said(
-            bad, lambda row, name=name: f"{name} {table[name].iloc[row]!r} is not a time in seconds."
-        )
+        faults += [(row, f"{name} {table[name].iloc[row]!r} is not a time in seconds.") for row in _rows(bad)]
         table[name] = numbers
     table = table[[name for name in known if name in table.columns]]
     faults += find_faults(table)
@@ -104,40 +101,41 @@ def find_faults(manifest: pd.DataFrame) -> list[tuple[int, str]]:
     faults: list[tuple[int, str]] = []
     text = {name: manifest[name].astype(str) for name in TEXT_COLUMNS}
     for name in ("corpus", "utterance_id", "path", "speaker", "emotion"):
-        faults += _said(
-            text[name] == "", lambda _, name=name: f"{name} is empty. Fill it in or remove the row."
-        )
+        faults += [
+            (row, f"{name} is empty. Fill it in or remove the row.") for row in _rows(text[name] == "")
+        ]
     keys = text["corpus"] + "/" + text["utterance_id"]
     first = ~keys.duplicated(keep="first")
     row_of_first = dict(zip(keys[first], np.flatnonzero(first) + 2, strict=True))
-    faults += _said(
-        ~first, lambda row: f"{keys.iloc[row]} stands in row {row_of_first[keys.iloc[row]]} too. Remove one."
-    )
-    parts = text["path"].str.replace("\\", "/", regex=False)
-    leaves = parts.str.match(r"/|[A-Za-z]:") | parts.str.contains(r"(?:^|/)\.\.(?:/|$)", regex=True)
-    faults += _said(
-        leaves,
-        lambda row: f"path {text['path'].iloc[row]!r} leaves the audio root. Make it relative to the root.",
-    )
+    for row in _rows(~first):
+        faults.append(
+            (row, f"{keys.iloc[row]} stands in row {row_of_first[keys.iloc[row]]} too. Remove one.")
+        )
+    path = text["path"].str.replace("\\", "/", regex=False)
+    leaves = path.str.match(r"/|[A-Za-z]:") | path.str.contains(r"(?:^|/)\.\.(?:/|$)", regex=True)
+    for row in _rows(leaves):
+        faults.append(
+            (row, f"path {text['path'].iloc[row]!r} leaves the audio root. Make it relative to it.")
+        )
     start, end = (pd.to_numeric(manifest[name]).astype(float) for name in ("start", "end"))
-    faults += _said(
-        start.isna() != end.isna(), lambda _: "only one of start and end is given. Give both or neither."
-    )
-    faults += _said(start < 0, lambda row: f"start {start.iloc[row]:g} s is before the file.")
-    faults += _said(
-        start >= end, lambda row: f"start {start.iloc[row]:g} s is not before end {end.iloc[row]:g} s."
-    )
-    faults += _said(
-        ~text["split"].isin(SPLITS),
-        lambda row: f"split {text['split'].iloc[row]!r} is none of train, validation, test, or empty.",
-    )
-    faults += _said(
-        ~text["emotion"].isin((*EMOTIONS, "")),
-        lambda row: (
-            f"emotion {text['emotion'].iloc[row]!r} is not among {', '.join(EMOTIONS)}. "
-            "Map it in the label map, or remove the row."
-        ),
-    )
+    for row in _rows(start.isna() != end.isna()):
+        faults.append((row, "only one of start and end is given. Give both or neither."))
+    for row in _rows(start < 0):
+        faults.append((row, f"start {start.iloc[row]:g} s is before the file. Mend the time."))
+    for row in _rows(start >= end):
+        faults.append(
+            (row, f"start {start.iloc[row]:g} s is not before end {end.iloc[row]:g} s. Mend the times.")
+        )
+    for row in _rows(~text["split"].isin(SPLITS)):
+        split = text["split"].iloc[row]
+        faults.append(
+            (row, f"split {split!r} is none of train, validation, test, or empty. Set one of these.")
+        )
+    for row in _rows(~text["emotion"].isin((*EMOTIONS, ""))):
+        emotion = text["emotion"].iloc[row]
+        faults.append(
+            (row, f"emotion {emotion!r} is not among {', '.join(EMOTIONS)}. Map it, or remove the row.")
+        )
     faults += _speaker_faults(text["corpus"] + "/" + text["speaker"], text["split"])
     return sorted(faults)
 
@@ -160,8 +158,8 @@ def _speaker_faults(speaker: pd.Series[str], split: pd.Series[str]) -> list[tupl
     return faults
 
 
-def _said(bad: Iterable[bool], say: Callable[[int], str]) -> list[tuple[int, str]]:
-    return [(int(row), say(int(row))) for row in np.flatnonzero(np.asarray(bad, dtype=bool))]
+def _rows(bad: pd.Series[bool]) -> list[int]:
+    return [int(row) for row in np.flatnonzero(bad.to_numpy(dtype=bool))]
 
 
 def _fault_error(where: str, manifest: pd.DataFrame, faults: list[tuple[int, str]]) -> ManifestError:
