@@ -77,7 +77,10 @@ def test_the_floor_does_not_know_the_target(data: PairData, settings_of: Callabl
 def test_the_kept_weights_are_those_of_the_best_source_validation_epoch(
     data: PairData, settings_of: Callable[..., Any]
 ) -> None:
-    fitted = run(data, settings_of(epochs=12, patience=12).config)
+    asked = {"epochs": 30, "patience": 30, "learning_rate": 0.01, "projection": 16}
+    fitted = run(data, settings_of(**asked).config)
+    scores = fitted.curves["source_validation_uar"]
+    assert (scores == scores.max()).sum() > 1  # a tie, which the cross-entropy must break
     order = fitted.curves.sort_values(
         ["source_validation_uar", "source_validation_cross_entropy"], ascending=[False, True]
     )
@@ -155,3 +158,38 @@ def test_validation_may_lack_a_class(data: PairData, settings_of: Callable[..., 
     )  # fmt: skip
     fitted = fit(data.source_train, fewer, None, CLASSES, 8, settings_of().config, 0)
     assert not any(math.isnan(value) for value in fitted.curves["source_validation_uar"])
+
+
+@pytest.mark.parametrize("form", ["frobenius", "squared"])
+def test_one_step_descends_cross_entropy_plus_gamma_times_the_sum_of_coral_over_layers(
+    data: PairData, settings_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Against plain gradient descent written out with torch.cov, on batches that hold each side whole."""
+
+    def descend(weights: Any, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(weights, lr=lr, weight_decay=weight_decay)
+
+    monkeypatch.setattr(torch.optim, "AdamW", descend)
+    rows = len(data.source_train)
+    target = UnlabelledFeatures(data.target_train.keys[:rows], data.target_train.features[:rows])
+    asked = {"epochs": 1, "dropout": 0.0, "coral": form, "gamma": 0.7, "class_weights": "none",
+             "weight_decay": 0.0}  # fmt: skip
+    start, end = (
+        fit(
+            data.source_train, data.source_validation, target, CLASSES, rows,
+            settings_of(learning_rate=rate, **asked).config, 3,
+        ).network
+        for rate in (1e-30, 0.1)
+    )  # fmt: skip
+    truth = torch.tensor([CLASSES.index(emotion) for emotion in data.source_train.emotions])
+    loss = torch.nn.functional.cross_entropy(start(data.source_train.features), truth)
+    for layer, part in enumerate(start.projections):
+        one, other = part(data.source_train.features[:, layer]), part(target.features[:, layer])
+        difference = torch.cov(one.T) - torch.cov(other.T)
+        norm = torch.linalg.norm(difference)
+        loss = loss + 0.7 * (norm if form == "frobenius" else norm**2 / (4 * one.shape[1] ** 2))
+    start.zero_grad()
+    loss.backward()
+    for before, after in zip(start.parameters(), end.parameters(), strict=True):
+        assert before.grad is not None
+        torch.testing.assert_close(after, before.detach() - 0.1 * before.grad, rtol=1e-4, atol=1e-6)
