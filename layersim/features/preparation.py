@@ -126,7 +126,8 @@ def prepare_corpus(
         selection = {"limit": limit, "seed": seed}
     manifest = manifest.reset_index(drop=True)
     samples, faults = _read_headers(names[0], manifest, audio_root, progress)
-    aligned, unknown, notes = None, {}, list(phones.notes) if phones else []
+    aligned, notes = None, list(phones.notes) if phones else []
+    unknown: dict[str, int] = {}
     chosen = pd.DataFrame({"utterance_id": [], "phone": [], "start": [], "end": []})
     if phones is not None:
         table = phones.table[phones.table["utterance_id"].isin(manifest["utterance_id"])]
@@ -229,7 +230,7 @@ def _clips(manifest: pd.DataFrame, audio_root: Path, samples: npt.NDArray[np.int
 
 
 def _unknown_note(phone_set: str, unknown: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{phone!r} ({count})" for phone, count in sorted(unknown.items())[:10])
+    shown = ", ".join(f"{phone!r} ({count})" for phone, count in list(unknown.items())[:10])
     more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
     note = f"phones that {phone_set} does not know, taken for no vowel: {shown}{more}"
     logger.warning(note)

@@ -243,11 +243,11 @@ def test_the_result_counts_phones_missing_alignments_and_nearest_frames_by_emoti
 
 
 def test_phones_that_the_set_does_not_know_are_counted_and_pooled_only_on_request(run, corpus):
-    odd = pd.DataFrame({"utterance_id": ["u00"], "start": [0.11], "end": [0.15], "phone": ["QQ"]})
+    odd = pd.DataFrame({"utterance_id": ["u00"], "start": [0.11], "end": [0.15], "phone": ["WAH"]})
     result = run(phones=pd.concat([corpus.phones, odd], ignore_index=True))
-    assert result.unknown_phones == {"QQ": 1}
-    assert any("'QQ' (1)" in note for note in result.notes)
-    assert "QQ" not in set(FeatureCache.open(corpus.folder / "cache").phones["phone"])
+    assert result.unknown_phones == {"WAH": 1}
+    assert any("'WAH' (1)" in note for note in result.notes)
+    assert "WAH" not in set(FeatureCache.open(corpus.folder / "cache").phones["phone"])
 
 
 def test_the_line_for_people_and_the_document_for_programs(run, corpus):
