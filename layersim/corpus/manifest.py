@@ -7,16 +7,20 @@ Conventions
 - ``path`` is relative to the corpus's audio root, with ``/``. A path that leaves the root is refused.
 - ``emotion`` is the label after the label map, ``source_label`` the corpus's own.
 - ``split`` is train, validation, test, or empty for what takes no part. No speaker is in two splits.
-- A row number in a message is the one that a spreadsheet shows: the header is row 1.
+- A row number in a message is the one that a spreadsheet shows: the header is row 1, empty rows count, and
+  a cell with line breaks is in one row.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from layersim.errors import LayersimError, summarise_faults
@@ -36,6 +40,10 @@ EMOTIONS = (
     "excitement", "frustration",
 )  # fmt: skip
 
+_NEVER_EMPTY = ("corpus", "utterance_id", "path", "speaker", "emotion")
+_WORDS = ("corpus", "utterance_id", "speaker", "emotion", "split")  # compared letter by letter
+_LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")  # absolute on any system, or with ".."
+
 
 class ManifestError(LayersimError):
     """A manifest is wrong; every bad row was looked at, the first ten are shown."""
@@ -49,38 +57,45 @@ def read_manifest(file: Path) -> pd.DataFrame:
     ManifestError
         If the file cannot be read, lacks a column, has an unknown one, is empty, or any row is wrong.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ManifestError(
-            f"{file}: no such manifest. Make it with layersim init or corpus import."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{file}: cannot be read as UTF-8 text: {error}. Save it as UTF-8.") from None
-    try:
-        table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False, na_filter=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ManifestError(f"{file}: cannot be read as CSV: {error}.") from None
+    header, records = _read_cells(file)
     known = (*COLUMNS, *OPTIONAL)
-    if missing := [name for name in COLUMNS if name not in table.columns]:
+    if missing := [name for name in COLUMNS if name not in header]:
+        if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+            raise ManifestError(f"{file}: its cells are not separated by commas. Save it as CSV with commas.")
         raise ManifestError(
             f"{file}: column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing. "
             f"A manifest has {', '.join(COLUMNS)}."
         )
-    if unknown := [name for name in table.columns if name not in known]:
-        raise ManifestError(f"{file}: unknown columns {', '.join(unknown)}. Known: {', '.join(known)}.")
-    if table.empty:
+    if unknown := [name for name in header if name not in known]:
+        raise ManifestError(
+            f"{file}: unknown columns {', '.join(map(repr, unknown))}. Known: {', '.join(known)}."
+        )
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise ManifestError(f"{file}: the header names a column twice: {', '.join(twice)}.")
+    numbers = [number for number, cells in records if any(cells)]
+    rows = [cells for _, cells in records if any(cells)]
+    if not rows:
         raise ManifestError(f"{file}: has no rows.")
-    faults: list[tuple[int, str]] = []
+    faults = [
+        (place, f"{len(cells)} cells under {len(header)} columns. Quote cells that hold a comma.")
+        for place, cells in enumerate(rows)
+        if len(cells) != len(header)
+    ]
+    if faults:  # what stands in which column is not known, so that nothing else can be checked
+        raise _fault_error(str(file), [""] * len(rows), faults, numbers)
+    cells_of = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+    table = pd.DataFrame({name: cells_of[name] for name in known if name in cells_of}, dtype=str)
     for name in ("start", "end"):
-        numbers = pd.to_numeric(table[name].where(table[name] != ""), errors="coerce").astype(float)
-        bad = (table[name] != "") & ~np.isfinite(numbers)
-        faults += [(row, f"{name} {table[name].iloc[row]!r} is not a time in seconds.") for row in _rows(bad)]
-        table[name] = numbers
-    table = table[[name for name in known if name in table.columns]]
-    faults += find_faults(table)
+        seconds = [_seconds(cell) for cell in cells_of[name]]
+        faults += [
+            (place, f"{name} {cells_of[name][place]!r} is not a time in seconds.")
+            for place, value in enumerate(seconds)
+            if value is None
+        ]
+        table[name] = [math.nan if value is None else value for value in seconds]
+    faults += find_faults(table, numbers)
     if faults:
-        raise _fault_error(str(file), table, faults)
+        raise _fault_error(str(file), cells_of["utterance_id"], faults, numbers)
     return table
 
 
@@ -91,81 +106,185 @@ def check_manifest(manifest: pd.DataFrame, where: str) -> None:
     ------
     ManifestError
         As `read_manifest`.
+    ValueError
+        If a column is missing.
     """
     if faults := find_faults(manifest):
-        raise _fault_error(where, manifest, faults)
+        raise _fault_error(where, _text(manifest["utterance_id"]), faults, range(2, len(manifest) + 2))
 
 
-def find_faults(manifest: pd.DataFrame) -> list[tuple[int, str]]:
-    """Look at every row; return (position of the row, what is wrong and what to do), ordered by row."""
-    faults: list[tuple[int, str]] = []
-    text = {name: manifest[name].astype(str) for name in TEXT_COLUMNS}
-    for name in ("corpus", "utterance_id", "path", "speaker", "emotion"):
-        faults += [
-            (row, f"{name} is empty. Fill it in or remove the row.") for row in _rows(text[name] == "")
-        ]
-    keys = text["corpus"] + "/" + text["utterance_id"]
-    first = ~keys.duplicated(keep="first")
-    row_of_first = dict(zip(keys[first], np.flatnonzero(first) + 2, strict=True))
-    for row in _rows(~first):
-        faults.append(
-            (row, f"{keys.iloc[row]} stands in row {row_of_first[keys.iloc[row]]} too. Remove one.")
-        )
-    path = text["path"].str.replace("\\", "/", regex=False)
-    leaves = path.str.match(r"/|[A-Za-z]:") | path.str.contains(r"(?:^|/)\.\.(?:/|$)", regex=True)
-    for row in _rows(leaves):
-        faults.append(
-            (row, f"path {text['path'].iloc[row]!r} leaves the audio root. Make it relative to it.")
-        )
-    start, end = (pd.to_numeric(manifest[name]).astype(float) for name in ("start", "end"))
-    for row in _rows(start.isna() != end.isna()):
-        faults.append((row, "only one of start and end is given. Give both or neither."))
-    for row in _rows(start < 0):
-        faults.append((row, f"start {start.iloc[row]:g} s is before the file. Mend the time."))
-    for row in _rows(start >= end):
-        faults.append(
-            (row, f"start {start.iloc[row]:g} s is not before end {end.iloc[row]:g} s. Mend the times.")
-        )
-    for row in _rows(~text["split"].isin(SPLITS)):
-        split = text["split"].iloc[row]
-        faults.append(
-            (row, f"split {split!r} is none of train, validation, test, or empty. Set one of these.")
-        )
-    for row in _rows(~text["emotion"].isin((*EMOTIONS, ""))):
-        emotion = text["emotion"].iloc[row]
-        faults.append(
-            (row, f"emotion {emotion!r} is not among {', '.join(EMOTIONS)}. Map it, or remove the row.")
-        )
-    faults += _speaker_faults(text["corpus"] + "/" + text["speaker"], text["split"])
+def find_faults(manifest: pd.DataFrame, numbers: Sequence[int] | None = None) -> list[tuple[int, str]]:
+    """Look at every row.
+
+    Parameters
+    ----------
+    numbers : sequence of int, optional
+        The number of every row in its file; without it the rows follow the header without a gap.
+
+    Returns
+    -------
+    list of (int, str)
+        Position of the row, what is wrong and what to do; ordered by row.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    if missing := [name for name in COLUMNS if name not in manifest.columns]:
+        raise ValueError(f"manifest: expected columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
+    if numbers is None:
+        numbers = range(2, len(manifest) + 2)
+    text = {name: _text(manifest[name]) for name in TEXT_COLUMNS}
+    faults = [fault for name in TEXT_COLUMNS for fault in _column_faults(name, text[name])]
+    faults += _repeated_keys(text, numbers)
+    faults += _time_faults(
+        *(pd.to_numeric(manifest[name]).astype(float).tolist() for name in ("start", "end"))
+    )
+    faults += _speaker_faults(text, numbers)
     return sorted(faults)
 
 
-def _speaker_faults(speaker: pd.Series[str], split: pd.Series[str]) -> list[tuple[int, str]]:
-    """Say for each speaker found in several splits at which row the second one appears."""
-    used = pd.DataFrame({"speaker": speaker, "split": split, "row": np.arange(len(split))})
-    used = used[(used["split"] != "") & ~used["speaker"].str.endswith("/")]
-    firsts = used.drop_duplicates(["speaker", "split"])
+def _read_cells(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read the header, and the cells of every row with the row's number."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            text = stream.read()
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{file}: no such manifest. Make it with layersim init or corpus import."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{file}: cannot be read as UTF-8 text: {error}. Save it as UTF-8.") from None
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    try:
+        records = list(enumerate(reader, start=1))
+    except csv.Error as error:
+        raise ManifestError(
+            f"{file}, line {reader.line_num}: cannot be read as CSV: {error}. A cell in quotation marks must "
+            "end with one; inside, they are doubled."
+        ) from None
+    if not records:
+        raise ManifestError(f"{file}: is empty. Its first row must be {','.join(COLUMNS)}.")
+    return [name.strip() for name in records[0][1]], records[1:]
+
+
+def _seconds(cell: str) -> float | None:
+    """Read a time: NaN for an empty cell, None for what is no finite number.
+
+    >>> _seconds("1.5"), _seconds(""), _seconds("1,5"), _seconds("nan")
+    (1.5, nan, None, None)
+    """
+    try:
+        seconds = float(cell) if cell else math.nan
+    except ValueError:
+        return None
+    return seconds if not cell or math.isfinite(seconds) else None
+
+
+def _text(column: pd.Series) -> list[str]:
+    """Return a column as text, missing values as ``""``."""
+    return [str(cell) for cell in column.where(column.notna(), "").tolist()]
+
+
+def _cells(manifest: pd.DataFrame, name: str) -> list[str]:
+    """Return a column as it stands in the file."""
+    if name in ("start", "end"):
+        return ["" if math.isnan(time) else repr(time) for time in manifest[name].astype(float).tolist()]
+    return _text(manifest[name])
+
+
+def _quoted(cell: str) -> str:
+    """Quote a cell where it must be; the csv module leaves a lone carriage return bare, and so splits a row.
+
+    >>> print(_quoted('Wait'), _quoted('"Wait", she said'))
+    Wait \"""Wait"", she said"
+    """
+    return '"' + cell.replace('"', '""') + '"' if re.search('[",\r\n]', cell) else cell
+
+
+def _column_faults(name: str, cells: Sequence[str]) -> list[tuple[int, str]]:
+    """Check each distinct cell of a column once: most columns of a large manifest hold few."""
+    found = {cell: faults for cell in set(cells) if (faults := _cell_faults(name, cell))}
+    if not found:
+        return []
+    return [(place, fault) for place, cell in enumerate(cells) for fault in found.get(cell, ())]
+
+
+def _cell_faults(name: str, cell: str) -> list[str]:
+    if not cell:
+        return [f"{name} is empty. Fill it in or remove the row."] if name in _NEVER_EMPTY else []
     faults = []
-    for name, group in firsts[firsts["speaker"].duplicated(keep=False)].groupby("speaker", sort=False):
-        splits = list(group["split"])
+    if name in _WORDS and cell != cell.strip():
+        faults.append(f"{name} {cell!r} begins or ends with a space. Remove the space.")
+    if name == "corpus" and "/" in cell:
+        faults.append(f"corpus {cell!r} has a '/', which ends the corpus in a key. Rename the corpus.")
+    if name == "path" and "\\" in cell:
+        faults.append(f"path {cell!r} has a backslash. Separate folders by '/'.")
+    if name == "path" and _LEAVES.search(cell):
+        faults.append(f"path {cell!r} leaves the audio root. Make it relative to the root, without '..'.")
+    if name == "split" and cell.strip() not in SPLITS:
+        faults.append(f"split {cell!r} is none of train, validation, test, or empty. Rename it.")
+    if name == "emotion" and cell.strip() not in EMOTIONS:
         faults.append(
-            (
-                int(group["row"].iloc[1]),
-                f"speaker {str(name).partition('/')[2]!r} is in {' and '.join(splits)}: splits must be "
-                "speaker-disjoint. Give this speaker one split.",
-            )
+            f"emotion {cell!r} is not among {', '.join(EMOTIONS)}. "
+            "Map it in the label map, or remove the row."
         )
     return faults
 
 
-def _rows(bad: pd.Series[bool]) -> list[int]:
-    return [int(row) for row in np.flatnonzero(bad.to_numpy(dtype=bool))]
+def _repeated_keys(text: Mapping[str, list[str]], numbers: Sequence[int]) -> list[tuple[int, str]]:
+    first: dict[tuple[str, str], int] = {}
+    faults = []
+    for place, key in enumerate(zip(text["corpus"], text["utterance_id"], strict=True)):
+        earlier = first.setdefault(key, place)
+        if earlier != place and key[1]:
+            faults.append(
+                (place, f"{'/'.join(key)} stands in row {numbers[earlier]} too. Remove or rename one.")
+            )
+    return faults
 
 
-def _fault_error(where: str, manifest: pd.DataFrame, faults: list[tuple[int, str]]) -> ManifestError:
-    names = manifest["utterance_id"]
-    lines = [f"{where}, row {row + 2} ({names.iloc[row]}): {what}" for row, what in sorted(faults)]
-    rows = len({row for row, _ in faults})
+def _time_faults(starts: Sequence[float], ends: Sequence[float]) -> list[tuple[int, str]]:
+    faults = []
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        if math.isnan(start) != math.isnan(end):
+            faults.append((place, "only one of start and end is given. Give both or neither."))
+        elif math.isinf(start) or math.isinf(end):
+            faults.append((place, f"{start:g} to {end:g} s is not finite. Mend its times."))
+        elif start < 0:
+            faults.append((place, f"start {start:g} s is before the file. Count from its first sample."))
+        elif start >= end:
+            faults.append((place, f"start {start:g} s is not before end {end:g} s. Are they swapped?"))
+    return faults
+
+
+def _speaker_faults(text: Mapping[str, list[str]], numbers: Sequence[int]) -> list[tuple[int, str]]:
+    """Say once for each speaker found in several splits where each begins."""
+    begins: dict[tuple[str, str], dict[str, int]] = {}
+    columns = (text[name] for name in ("corpus", "speaker", "split"))
+    for place, (corpus, speaker, split) in enumerate(zip(*columns, strict=True)):
+        if speaker and split:
+            begins.setdefault((corpus, speaker), {}).setdefault(split, place)
+    faults = []
+    for (_, speaker), places in begins.items():
+        if len(places) > 1:
+            where = " and ".join(f"{split} (row {numbers[place]})" for split, place in places.items())
+            what = f"speaker {speaker!r} is in {where}: splits must be speaker-disjoint. Give it one split."
+            faults.append((list(places.values())[1], what))
+    return faults
+
+
+def _fault_error(
+    where: str, names: Sequence[str], faults: list[tuple[int, str]], numbers: Sequence[int]
+) -> ManifestError:
+    lines = [
+        f"{where}, row {numbers[place]}{f' ({names[place]})' if names[place] else ''}: {what}"
+        for place, what in sorted(faults)
+    ]
+    if len(lines) == 1:
+        return ManifestError(lines[0])
+    rows = len({place for place, _ in faults})
     return ManifestError(summarise_faults(f"{where}: {rows} bad row{'s' if rows > 1 else ''}", lines))
 
 
@@ -175,11 +294,20 @@ def write_manifest(manifest: pd.DataFrame, file: Path) -> None:
     Raises
     ------
     ManifestError
-        If it is wrong.
+        If it is wrong, or cannot be written as UTF-8 (a file name in another encoding).
+    ValueError
+        If a column is missing.
     """
     check_manifest(manifest, str(file))
     columns = [name for name in (*COLUMNS, *OPTIONAL) if name in manifest.columns]
-    write_text(file, manifest[columns].to_csv(index=False, lineterminator="\n"))
+    rows = zip(*(_cells(manifest, name) for name in columns), strict=True)
+    text = "".join(",".join(map(_quoted, row)) + "\n" for row in (columns, *rows))
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        cell = text[max(0, error.start - 20) : error.end + 20]
+        raise ManifestError(f"{file}: {cell!r} cannot be written as UTF-8. Rename the audio file.") from None
+    write_text(file, text)
 
 
 def utterance_keys(manifest: pd.DataFrame) -> list[str]:
@@ -191,12 +319,9 @@ def utterance_keys(manifest: pd.DataFrame) -> list[str]:
 def manifest_sha256(manifest: pd.DataFrame) -> str:
     """Hash what a manifest says; the order of its rows does not matter."""
     digest = hashlib.sha256()
-    columns = [manifest[name].tolist() for name in COLUMNS]
-    for _, row in sorted(zip(utterance_keys(manifest), zip(*columns, strict=True), strict=True)):
-        cells = [
-            "" if value != value else repr(value) if isinstance(value, float) else str(value) for value in row
-        ]
-        digest.update("\x1f".join(cells).encode() + b"\x1e")
+    rows = zip(*(_cells(manifest, name) for name in COLUMNS), strict=True)
+    for _, row in sorted(zip(utterance_keys(manifest), rows, strict=True)):
+        digest.update("\x1f".join(row).encode() + b"\x1e")
     return digest.hexdigest()
 
 
