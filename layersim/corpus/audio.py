@@ -9,6 +9,7 @@ Conventions
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,10 @@ from layersim.errors import AudioError
 SAMPLE_RATE = 16_000
 MINIMUM_SAMPLES = 400  # 25 ms: what one frame of a wav2vec 2.0 encoder spans
 _TOLERANCE = 0.01  # seconds: label files round their times
+_NO_FRAME_COUNT = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a FLAC written to a pipe
+_NO_BYTE_COUNT = 0x7FFF_F000  # what programs that write a WAV to a pipe give as its size, or more
+_HEADER_BYTES = 1024  # some programs count the header too, so that a whole file seems to lack as much
+_CUT_WAV = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's log of the header
 
 
 def read_audio(path: Path, start: float | None = None, end: float | None = None) -> npt.NDArray[np.float32]:
@@ -45,7 +50,7 @@ def read_audio(path: Path, start: float | None = None, end: float | None = None)
     try:
         wave, _ = soundfile.read(path, start=first, stop=last, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise AudioError(f"{path}: cannot be decoded: {error}. Repair or remove it.") from None
+        raise AudioError(f"{path}: cannot be decoded: {_reason(error)}. Repair or remove it.") from None
     if len(wave) < last - first:
         raise AudioError(
             f"{path}: breaks off after {len(wave)} of {last - first} samples that its header promises. "
@@ -80,6 +85,8 @@ def _extent(path: Path, start: float | None, end: float | None) -> tuple[int, in
     """Return the file's rate, and the first and the last sample (half-open) of the stretch."""
     if (start is None) != (end is None):
         raise ValueError("start and end: give both or neither")
+    if path.suffix.lower() == ".raw":
+        raise AudioError(f"{path}: raw samples do not say their rate. Convert the file to wav or flac.")
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
@@ -87,9 +94,20 @@ def _extent(path: Path, start: float | None, end: float | None) -> tuple[int, in
             raise AudioError(f"{path}: no such file. Check the manifest's path and the audio root.") from None
         if path.stat().st_size == 0:
             raise AudioError(f"{path}: is empty (0 bytes). Fetch it again or remove it.") from None
-        raise AudioError(f"{path}: is no audio that can be read: {error}. Repair or remove it.") from None
+        raise AudioError(
+            f"{path}: is no audio that can be read: {_reason(error)}. Repair or remove it."
+        ) from None
     if info.frames <= 0:
         raise AudioError(f"{path}: holds no samples. Fetch it again or remove it.")
+    if info.frames == _NO_FRAME_COUNT:
+        raise AudioError(f"{path}: its header does not say how long it is. Write it anew with any converter.")
+    if cut := _CUT_WAV.search(info.extra_info):
+        promised, there = int(cut[1]), int(cut[2])
+        if promised < _NO_BYTE_COUNT and promised - there > _HEADER_BYTES:
+            raise AudioError(
+                f"{path}: breaks off after {there} of {promised} bytes that its header promises. "
+                "Fetch it again or remove it."
+            )
     first, last = 0, int(info.frames)
     if start is not None and end is not None:
         length = info.frames / info.samplerate
@@ -109,6 +127,11 @@ def _extent(path: Path, start: float | None, end: float | None) -> tuple[int, in
             f"{path}: {1000 * samples / SAMPLE_RATE:.1f} ms is under the 25 ms of one frame. Remove it."
         )
     return int(info.samplerate), first, last
+
+
+def _reason(error: Exception) -> str:
+    """Return libsndfile's own words, without its full stops and the path that our message begins with."""
+    return str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
 
 
 def _resampled(samples: int, rate: int) -> int:
