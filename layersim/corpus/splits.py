@@ -7,23 +7,18 @@ Source of the folds: Tang, Kuppens, Geurts & van Waterschoot, arXiv 2311.13678 (
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
 import pandas as pd
+from tomlkit import parse
 
+from layersim.corpus.labels import plain_name
 from layersim.errors import LayersimError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomlkit as tomllib
-
-PARTS = ("train", "validation", "test")
-SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}  # of utterances
+SHARES = {"train": 3, "validation": 1, "test": 1}  # fifths of the utterances
 
 
 @dataclass(frozen=True)
@@ -37,19 +32,26 @@ class Fold:
 def folds(corpus: str) -> list[Fold]:
     """Return the published folds of a corpus (emodb, ravdess, esd), the first first.
 
+    ``Emo-DB``, ``emodb`` and ``emo_db`` are the same. ESD's are of its Mandarin speakers, 0001 to 0010.
+
+    >>> folds("emodb")[0]
+    Fold(validation_speakers=('13', '14'), test_speakers=('15', '16'))
+
     Raises
     ------
     LayersimError
         If none are known.
     """
-    folder = resources.files("layersim_data").joinpath("folds")
-    file = folder.joinpath(f"{corpus}.toml")
-    if not file.is_file():
-        known = sorted(
-            entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    folder = resources.files("layersim_data") / "folds"
+    files = {plain_name(file.name.removesuffix(".toml")): file for file in folder.iterdir()}
+    file = files.get(plain_name(corpus))
+    if file is None:
+        names = ", ".join(sorted(known.name.removesuffix(".toml") for known in files.values()))
+        raise LayersimError(
+            f"corpus {corpus}: no published folds. Known: {names}. Draw the splits by speaker, or set them "
+            "in the manifest."
         )
-        raise LayersimError(f"corpus {corpus}: no published folds. Known: {', '.join(known)}.")
-    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    document = parse(file.read_text(encoding="utf-8")).unwrap()
     return [Fold(tuple(fold["validation"]), tuple(fold["test"])) for fold in document["fold"]]
 
 
@@ -63,92 +65,79 @@ def apply_fold(manifest: pd.DataFrame, fold: Fold) -> pd.DataFrame:
     LayersimError
         If a speaker of the fold is not in the manifest.
     """
-    present = set(manifest["speaker"])
-    by_number = {_number(speaker): speaker for speaker in sorted(present) if _number(speaker) is not None}
-    split_of = dict.fromkeys(present, "train")
-    absent = []
-    for split, speakers in (("validation", fold.validation_speakers), ("test", fold.test_speakers)):
-        for speaker in speakers:
-            found = speaker if speaker in present else by_number.get(_number(speaker))
-            if found is None:
-                absent.append(speaker)
-            else:
-                split_of[found] = split
-    if absent:
+    split_of = {
+        _plain_speaker(speaker): split
+        for split, speakers in (("validation", fold.validation_speakers), ("test", fold.test_speakers))
+        for speaker in speakers
+    }
+    present = sorted(set(manifest["speaker"]))
+    known = {_plain_speaker(speaker) for speaker in present}
+    named = (*fold.validation_speakers, *fold.test_speakers)
+    if absent := [speaker for speaker in named if _plain_speaker(speaker) not in known]:
         raise LayersimError(
             f"the fold names speakers that the manifest lacks: {', '.join(absent)}. "
-            f"It has {', '.join(sorted(present))}."
+            f"It has {', '.join(present)}. Import the whole corpus, or set the column split yourself."
         )
-    return manifest.assign(split=manifest["speaker"].map(split_of).astype(str))
+    splits = {speaker: split_of.get(_plain_speaker(speaker), "train") for speaker in present}
+    return manifest.assign(split=[splits[speaker] for speaker in manifest["speaker"].tolist()])
 
 
-def _number(speaker: str) -> int | None:
-    """Read the number in a speaker's name.
+def _plain_speaker(speaker: str) -> str:
+    """Reduce a speaker's name to its number, where it ends with its only one.
 
-    >>> _number("Actor_01"), _number("0007"), _number("wangzhe")
-    (1, 7, None)
+    >>> _plain_speaker("Actor_01"), _plain_speaker("0007"), _plain_speaker("wangzhe")
+    ('1', '7', 'wangzhe')
     """
-    found = re.fullmatch(r"\D*(\d+)", speaker)
-    return int(found.group(1)) if found else None
+    found = re.fullmatch(r"\D*?0*(\d+)", speaker)
+    return found[1] if found else speaker
 
 
 def assign_splits(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Draw a speaker-disjoint split of about 60/20/20 by utterances, balanced over gender where it is known.
 
-    Speakers, shuffled and taken from each gender in turn, go to the split that lacks most of its share;
-    every split gets at least one. The same manifest and seed give the same splits, whatever the row order.
+    Speakers, those with most utterances first, shuffled among equals and genders in turn, go to the split
+    that has least of its share, of all utterances and of those of the speaker's gender. Every split gets at
+    least one. The same rows and seed give the same splits, whatever the order of the rows.
 
     Raises
     ------
     LayersimError
         If there are fewer than three speakers.
     """
-    counts = manifest["speaker"].value_counts()
-    if len(counts) < 3:
+    speakers = manifest["speaker"].tolist()
+    counts = Counter(speakers)
+    if len(counts) < len(SHARES):
         raise LayersimError(
             f"{manifest['corpus'].iloc[0]}: {len(counts)} speakers; three are needed, one for each of train, "
             "validation and test. Set the splits by hand in the manifest, or take a larger corpus."
         )
-    gender_of = (
-        dict(zip(manifest["speaker"], manifest["gender"], strict=True))
-        if "gender" in manifest.columns
-        else {}
-    )
-    order = _by_gender_in_turn(sorted(counts.index), gender_of, np.random.default_rng(seed))
-    held = dict.fromkeys(PARTS, 0.0)
-    has: dict[tuple[str, str], int] = {}
-    split_of: dict[str, str] = {}
-    total = float(counts.sum())
-    for position, speaker in enumerate(order):
-        left = len(order) - position
-        empty = [part for part in PARTS if held[part] == 0]
-        candidates = empty if len(empty) >= left else list(PARTS)
-        gender = gender_of.get(speaker, "")
-        # Most of its share lacking first; of equals the one with fewest of this gender.
-        split = max(
-            candidates,
-            key=lambda part: (
-                round(SHARES[part] - held[part] / total, 6) / SHARES[part],
-                -has.get((part, gender), 0),
-            ),
-        )
-        split_of[speaker] = split
-        held[split] += float(counts[speaker])
-        has[split, gender] = has.get((split, gender), 0) + 1
-    return manifest.assign(split=manifest["speaker"].map(split_of).astype(str))
+    genders = manifest["gender"].tolist() if "gender" in manifest.columns else [""] * len(speakers)
+    gender_of = dict(sorted(zip(speakers, genders, strict=True)))
+    gender_size = Counter(gender_of[speaker] for speaker in speakers)
+    shuffled = np.random.default_rng(seed).permutation(sorted(counts)).tolist()
+    largest = sorted(shuffled, key=lambda speaker: -counts[speaker])
+    turn: dict[str, int] = {}  # the largest of each gender have turn 0, the second 1, ...
+    for gender in gender_size:
+        own = [speaker for speaker in largest if gender_of[speaker] == gender]
+        turn |= {speaker: place for place, speaker in enumerate(own)}
+    held: Counter[str] = Counter()
+    held_of_gender: Counter[tuple[str, str]] = Counter()
+    splits = {}
+    for speaker in sorted(largest, key=lambda speaker: (turn[speaker], gender_of[speaker])):
+        gender = gender_of[speaker]
 
+        def fullness(split: str, gender: str = gender) -> tuple[float, int]:
+            of_gender = held_of_gender[split, gender]
+            # held / all + of_gender / all of this gender, relative to the split's share; in whole numbers, so
+            # that equals are equal. An empty split has 0, any other more: none of the three stays empty.
+            filled = held[split] * gender_size[gender] + of_gender * len(speakers)
+            return filled * 3 // SHARES[split], -SHARES[split]
 
-def _by_gender_in_turn(
-    speakers: Sequence[str], gender_of: dict[str, str], rng: np.random.Generator
-) -> list[str]:
-    groups: dict[str, list[str]] = {}
-    for index in rng.permutation(len(speakers)):
-        groups.setdefault(gender_of.get(speakers[index], ""), []).append(speakers[index])
-    ordered = []
-    queues = [groups[gender] for gender in sorted(groups)]
-    while any(queues):
-        ordered += [queue.pop(0) for queue in queues if queue]
-    return ordered
+        split = min(SHARES, key=fullness)
+        splits[speaker] = split
+        held[split] += counts[speaker]
+        held_of_gender[split, gender] += counts[speaker]
+    return manifest.assign(split=[splits[speaker] for speaker in speakers])
 
 
 def assert_speaker_disjoint(manifest: pd.DataFrame) -> None:
