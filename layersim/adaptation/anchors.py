@@ -5,7 +5,8 @@ Conventions
 - A layer is named as in the cache: ``"1"`` .. ``"L"``, ``"d1"`` .. for Whisper's decoder blocks. Chosen
   layers are listed in the cache's order, whatever order they were given or ranked in.
 - ``auto`` is the ranking's Group; ``auto``, ``best`` and ``worst`` read the utterance-level ranking of the
-  pair and encoder, ``auto:phoneme`` .. the phoneme-level one.
+  pair and encoder, ``auto:phoneme`` .. the phoneme-level one. Where only the phoneme-level ranking was made,
+  plain ``auto``, ``best`` and ``worst`` take that one, and say so.
 - Layer 0 is taken only when it is listed.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ class AnchorRequest:
     text: str
     ranked: str | None = None  # key of ranking.json
     level: Level = "utterance"
+    either_level: bool = False  # no level was named: the other one will do where this one is missing
     everything: bool = False
     seed: int | None = None
     layers: tuple[str, ...] = ()
@@ -80,7 +82,12 @@ def parse_anchors(text: str) -> AnchorRequest:
         return AnchorRequest(word, everything=True)
     if match := re.fullmatch(r"(auto|best|worst)(?::(utterance|phoneme))?", word):
         level: Level = "phoneme" if match[2] == "phoneme" else "utterance"
-        return AnchorRequest(word.removesuffix(":utterance"), ranked=_SETS[match[1]], level=level)
+        return AnchorRequest(
+            word.removesuffix(":utterance"),
+            ranked=_SETS[match[1]],
+            level=level,
+            either_level=match[2] is None,
+        )
     if match := re.fullmatch(r"random:(\d+)", word):
         return AnchorRequest(word, seed=int(match[1]))
     if re.fullmatch(r"d?\d+(,d?\d+)*", word):
@@ -113,7 +120,10 @@ def choose_anchors(text: str, layers: Sequence[str], ranking_file: Callable[[Lev
     """
     request = parse_anchors(text)
     if request.ranked is not None:
-        return _ranked(request, layers, ranking_file(request.level))
+        file = ranking_file(request.level)
+        if not file.is_file() and request.either_level and ranking_file("phoneme").is_file():
+            request, file = replace(request, level="phoneme"), ranking_file("phoneme")
+        return _ranked(request, layers, file)
     candidates = [layer for layer in layers if layer != "0"]
     if request.everything:
         return Anchors(request.text, tuple(candidates), f"all {len(candidates)} layers but 0")

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from layersim.adaptation.evaluate import probabilities
 from layersim.adaptation.model_file import TrainedModel, load_model
-from layersim.corpus.audio import read_audio
+from layersim.corpus.audio import audio_samples, read_audio
 from layersim.errors import LayersimError
-from layersim.features.pooling import pool_utterances
+from layersim.features.pooling import pool_layers
 from layersim.workspace import Progress, Workspace, encoder_slug, no_progress
 
 if TYPE_CHECKING:
@@ -61,14 +61,15 @@ def predict(
         If a recording cannot be used.
     """
     trained = load_model(model)
-    waves = [read_audio(file) for file in audio]  # before the encoder is loaded: a bad file is said at once
+    for file in audio:  # before the encoder is loaded: a file that cannot be used is said at once
+        audio_samples(file)
     loaded = _load_encoder(trained, encoder or _find_encoder(trained, model), device)
     rows = []
-    for done, wave in enumerate(waves):
-        progress("labelling", done, len(waves))
-        pooled = _pool(loaded, loaded.encode([wave]), trained.description.layers)
+    for done, file in enumerate(audio):
+        progress("labelling", done, len(audio))
+        pooled = _pool(loaded, loaded.encode([read_audio(file)]), trained.description.layers)
         rows.append(probabilities(trained.network, trained.statistics.apply(pooled))[0])
-    progress("labelling", len(waves), len(waves))
+    progress("labelling", len(audio), len(audio))
     classes = trained.description.classes
     table = pd.DataFrame(rows, columns=list(classes), dtype=float)
     best = [classes[int(row.argmax())] for row in rows]
@@ -118,10 +119,6 @@ def _load_encoder(trained: TrainedModel, checkpoint: str, device: str) -> Encode
 
 def _pool(encoder: Encoder, states: HiddenStates, layers: Sequence[str]) -> Tensor:
     """Pool one utterance as the features are: (1, K, 2D) for the model's layers."""
-    mean, std = pool_utterances(states.frames, states.counts)  # (1, frame layers, D)
-    if states.prompt is not None:
-        prompt = states.prompt.float().transpose(0, 1)  # (1, M, D)
-        mean = torch.cat([mean, prompt], dim=1)
-        std = torch.cat([std, torch.zeros_like(prompt)], dim=1)
+    mean, std = pool_layers(states.frames, states.counts, states.prompt)
     places = [encoder.layers.index(layer) for layer in layers]
     return torch.cat([mean[:, places], std[:, places]], dim=2).float().cpu()

@@ -25,6 +25,7 @@ from layersim.adaptation.result import MethodResult, TrainResult
 from layersim.adaptation.run import METRICS, Run, read_predictions
 from layersim.adaptation.settings import TrainConfig
 from layersim.errors import LayersimError
+from layersim.similarity.rank import fingerprint
 from layersim.workspace import Progress, Settings, Workspace, no_progress, read_json, write_json, write_text
 
 if TYPE_CHECKING:
@@ -72,8 +73,23 @@ def train(
             first.cache.layers,
             lambda level: workspace.rank_folder(source, target, level) / "ranking.json",
         )
+        _refuse_stale(anchors, (first, second))
     folder = workspace.train_folder(source, target)
     return train_pair(first, second, settings, anchors, folder, progress=progress, force=force)
+
+
+def _refuse_stale(anchors: Anchors, corpora: tuple[CorpusFeatures, CorpusFeatures]) -> None:
+    """Refuse a ranking that was made from other features or labels than those at hand."""
+    run = Path(anchors.ranking["file"]).with_name("run.json") if anchors.ranking else None
+    if run is None or not run.is_file():
+        return
+    made_from = read_json(run)["inputs"]
+    changed = [corpus.name for corpus in corpora if made_from.get(corpus.name) != fingerprint(corpus)]
+    if changed:
+        raise LayersimError(
+            f"{run.parent}: the ranking was made from other features or labels of {' and '.join(changed)} "
+            "than there are now. Rank again: layersim rank --force (same source, target and level)."
+        )
 
 
 def train_pair(

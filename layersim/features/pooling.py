@@ -67,6 +67,31 @@ def pool_utterances(frames: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tens
     return torch.stack(means), torch.stack(deviations)
 
 
+def pool_layers(frames: Tensor, counts: Sequence[int], prompt: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each utterance in all layers, those of a decoder last.
+
+    Parameters
+    ----------
+    frames : Tensor, shape (K, F, D), float of any precision
+    counts : sequence of int, length B, each >= 1
+    prompt : Tensor, shape (M, B, D), or None
+        A decoder's layers: one vector an utterance, which is its own mean and deviates by 0.
+
+    Returns
+    -------
+    mean, std : Tensor, shape (B, K + M, D), float32
+
+    >>> mean, std = pool_layers(torch.tensor([[[1.0], [3.0]]]), [2], torch.tensor([[[5.0]]]))
+    >>> mean.flatten().tolist(), std.flatten().tolist()
+    ([2.0, 5.0], [1.0, 0.0])
+    """
+    mean, std = pool_utterances(frames, counts)  # (B, K, D)
+    if prompt is None:
+        return mean, std
+    vectors = prompt.float().transpose(0, 1)  # (B, M, D)
+    return torch.cat([mean, vectors], dim=1), torch.cat([std, torch.zeros_like(vectors)], dim=1)
+
+
 def pool_phones(
     frames: Tensor,
     counts: Sequence[int],

@@ -17,7 +17,7 @@ import torch
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
 from layersim.errors import AudioError, LayersimError, summarise_faults
 from layersim.features.batches import plan_batches
-from layersim.features.pooling import pool_phones, pool_utterances
+from layersim.features.pooling import pool_layers, pool_phones
 from layersim.features.shards import PhoneRows, ShardRows, ShardWriter
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def compute_shard(
         states = _encode(encoder, waves, [clips[row] for row in batch], [counts[row] for row in batch])
         segments = [times[offsets[row] : offsets[row + 1]] for row in batch]
         with torch.inference_mode():
-            mean[batch], std[batch] = _pool(states)
+            means, deviations = pool_layers(states.frames, states.counts, states.prompt)
+            mean[batch], std[batch] = means.cpu().numpy(), deviations.cpu().numpy()
             if any(map(len, segments)):
                 centres = encoder.frame_centres(max(states.counts))
                 pooled = pool_phones(states.frames, states.counts, segments, centres)
@@ -170,16 +171,6 @@ def _encode(
             f"its frame_count said {list(counts)}"
         )
     return states
-
-
-def _pool(states: HiddenStates) -> tuple[Array, Array]:
-    """Mean and standard deviation per utterance; a decoder layer is one vector, so its deviation is 0."""
-    mean, std = pool_utterances(states.frames, states.counts)  # (B, Kf, D)
-    if states.prompt is not None:
-        prompt = states.prompt.float().transpose(0, 1)  # (B, M, D)
-        mean = torch.cat([mean, prompt], dim=1)
-        std = torch.cat([std, torch.zeros_like(prompt)], dim=1)
-    return mean.cpu().numpy(), std.cpu().numpy()
 
 
 def _store(states: HiddenStates, writer: ShardWriter, batch: Sequence[int], clips: Sequence[Clip]) -> None:

@@ -200,7 +200,7 @@ def rank(
     settings = effective_settings(settings)
     folder = workspace.rank_folder(source, target, settings.config.level)
     corpora = open_corpus(workspace, source), open_corpus(workspace, target)
-    inputs = {corpus.name: _fingerprint(corpus) for corpus in corpora}
+    inputs = {corpus.name: fingerprint(corpus) for corpus in corpora}
     refuse_other_run(folder, settings, inputs, force)
     ranking = rank_layers(*corpora, settings.config, progress)
     for note in ranking.notes:
@@ -305,8 +305,8 @@ def _same_encoder(source: CorpusFeatures, target: CorpusFeatures) -> str:
     return str(source.cache.provenance["encoder"]["checkpoint"])
 
 
-def _fingerprint(corpus: CorpusFeatures) -> str:
-    """Hash of what rank reads of a corpus: what its cache was made from, and the train split's labels."""
+def fingerprint(corpus: CorpusFeatures) -> str:
+    """Hash what rank reads of a corpus: what its cache was made from, and the train split's labels."""
     read = corpus.restrict("train").table[["corpus", "utterance_id", "speaker", "emotion"]]
     text = json.dumps(
         [dict(corpus.cache.provenance), sorted(read.astype(str).to_numpy().tolist())],

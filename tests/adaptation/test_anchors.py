@@ -82,6 +82,14 @@ def test_without_a_ranking_the_error_says_to_run_rank_first(tmp_path: Path) -> N
         choose("worst:phoneme", tmp_path)
 
 
+def test_auto_takes_the_phoneme_level_where_only_that_was_ranked_and_says_so(rankings: Path) -> None:
+    (rankings / "utterance" / "ranking.json").unlink()
+    assert choose("auto", rankings).layers == choose("auto:phoneme", rankings).layers
+    assert "phoneme-level ranking" in choose("auto", rankings).said
+    with pytest.raises(StageMissingError, match="Run 'layersim rank' first"):
+        choose("auto:utterance", rankings)
+
+
 @pytest.mark.parametrize("text", ["", "automatic", "8;9", "random", "random:x", "auto:word", "all:phoneme"])
 def test_other_words_are_refused_with_the_known_forms(text: str) -> None:
     with pytest.raises(LayersimError, match=r"cannot be read\. Known: auto, best, worst"):

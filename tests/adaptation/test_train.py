@@ -216,6 +216,32 @@ def test_the_stage_takes_the_group_of_the_pairs_ranking_and_says_so(
     assert "ranking" in run["inputs"]
 
 
+def test_a_ranking_made_from_other_features_is_refused(
+    source: CorpusFeatures, target: CorpusFeatures, tmp_path: Path, quick_figures: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    workspace = make_workspace(tmp_path)
+    corpora = {"german": source, "english": target}
+    monkeypatch.setattr("layersim.features.dataset.open_corpus", lambda _, name: corpora[name])
+    monkeypatch.setattr("layersim.adaptation.train.fingerprint", lambda corpus: f"{corpus.name} now")
+    settings: Settings[TrainConfig] = resolve_settings(
+        TrainConfig, {"epochs": 1, "seeds": 1, "methods": ["la"]}
+    )
+    folder = workspace.rank_folder("german", "english", "utterance")
+    folder.mkdir(parents=True)
+    ranking = {"group": ["1"], "best": "1", "worst": ["2"], "resolved": True, "metric": "pairwise",
+               "features": "centred", "emotions": ["anger", "happiness", "sadness"]}  # fmt: skip
+    (folder / "ranking.json").write_text(json.dumps(ranking), "utf-8")
+    made_from = {"german": "german now", "english": "english before"}
+    (folder / "run.json").write_text(json.dumps({"inputs": made_from}), "utf-8")
+    with pytest.raises(
+        LayersimError, match=r"other features or labels of english than there are now\. Rank again"
+    ):
+        train(workspace, settings, "german", "english")
+    (folder / "run.json").write_text(json.dumps({"inputs": {**made_from, "english": "english now"}}), "utf-8")
+    assert train(workspace, settings, "german", "english").methods[0].method.layers == ("1",)
+
+
 def test_without_la_no_ranking_is_asked_for(
     source: CorpusFeatures, target: CorpusFeatures, tmp_path: Path, quick_figures: None,
     monkeypatch: pytest.MonkeyPatch,
