@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +82,7 @@ class DemoResult:
             "Next, in this workspace:",
             f"  cd {self.root}",
             "  layersim rank --paper --force",
-            "  layersim train --anchors best --force",
+            "  layersim train --anchors best",
             "Then your own corpora, with a trained encoder:",
             "  layersim init STUDY --corpus NAME=FOLDER --corpus NAME=FOLDER "
             "--encoder microsoft/wavlm-base-plus",
@@ -115,17 +117,31 @@ def run_demo(folder: Path, progress: Progress = no_progress, force: bool = False
             f"{root / FILE_NAME} exists. Choose another folder (layersim demo FOLDER), or replace it with "
             "--force."
         )
-    corpora = {recipe.name: make_corpus(recipe, root, progress=progress) for recipe in RECIPES}
-    encoder = make_encoder(root / "encoders")
-    workspace = Workspace.create(root, str(encoder), corpora, force=force)
-    source, target = workspace.pair()
-    extracted = extract(workspace, workspace.settings(ExtractConfig), progress=progress, force=force)
-    rankings = tuple(
-        rank(workspace, workspace.settings(RankConfig, {"level": level}), source, target, progress, force)
-        for level in ("utterance", "phoneme")
-    )
-    training = train(
-        workspace, workspace.settings(TrainConfig), source, target, progress=progress, force=force
-    )
-    report = write_report(workspace)
+    with _one_thread():
+        corpora = {recipe.name: make_corpus(recipe, root, progress=progress) for recipe in RECIPES}
+        encoder = make_encoder(root / "encoders")
+        workspace = Workspace.create(root, str(encoder), corpora, force=force)
+        source, target = workspace.pair()
+        extracted = extract(workspace, workspace.settings(ExtractConfig), progress=progress, force=force)
+        rankings = tuple(
+            rank(workspace, workspace.settings(RankConfig, {"level": level}), source, target, progress, force)
+            for level in ("utterance", "phoneme")
+        )
+        training = train(
+            workspace, workspace.settings(TrainConfig), source, target, progress=progress, force=force
+        )
+        report = write_report(workspace)
     return DemoResult(root, tuple(extracted), rankings, training, report, time.monotonic() - began)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch on one core: so small a model gains nothing from more, and loses much on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

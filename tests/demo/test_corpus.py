@@ -33,10 +33,10 @@ def corpus(made, request):
 
 def test_every_speaker_says_the_same_sentences_in_all_four_emotions(corpus):
     _, manifest, _ = corpus
-    assert len(manifest) == 120
-    assert manifest["speaker"].nunique() == 10
+    assert len(manifest) == 144
+    assert manifest["speaker"].nunique() == 12
     counts = manifest.groupby(["speaker", "text"])["emotion"].agg(lambda found: sorted(found))
-    assert len(counts) == 30
+    assert len(counts) == 36
     assert all(found == EMOTIONS for found in counts)
 
 
@@ -45,7 +45,7 @@ def test_no_speaker_and_no_sentence_stands_in_two_splits(corpus):
     for column in ("speaker", "text"):
         assert not manifest[[column, "split"]].drop_duplicates()[column].duplicated().any()
     per_split = manifest.groupby("split").agg(speakers=("speaker", "nunique"), genders=("gender", "nunique"))
-    assert per_split["speakers"].to_dict() == {"test": 2, "train": 6, "validation": 2}
+    assert per_split["speakers"].to_dict() == {"test": 4, "train": 6, "validation": 2}
     assert (per_split["genders"] == 2).all()
 
 
@@ -89,7 +89,7 @@ def test_sad_speech_is_slower_and_softer_than_angry_speech(corpus):
         table.loc[row, ["seconds", "loudness"]] = len(samples) / 16_000, float(np.sqrt(np.mean(samples**2)))
     means = table.groupby("emotion")[["seconds", "loudness"]].mean()
     assert means.loc["sadness", "seconds"] > 1.15 * means.loc["anger", "seconds"]
-    assert means.loc["sadness", "loudness"] < 0.6 * means.loc["anger", "loudness"]
+    assert means.loc["sadness", "loudness"] < 0.75 * means.loc["anger", "loudness"]
 
 
 def test_the_same_seed_makes_the_same_bytes_and_another_seed_makes_others(tmp_path):
