@@ -27,9 +27,10 @@ def make_encoder(folder: Path, seed: int = 0) -> Path:
     """Write the random encoder into ``folder / NAME`` as transformers saves models; return that folder.
 
     The front end is that of WavLM-large (25 ms windows every 20 ms, layer norm) with fewer channels: of the
-    two that WavLM has, it keeps more of the voice when its weights are random (a linear probe tells the
-    demo's four emotions apart at about 45 % UAR, against 28 % with the group norm of WavLM-base; chance is
-    25 %). The caller's random state is left as it was.
+    two that WavLM has, it keeps more of the voice when its weights are random. (A linear probe on mean and
+    standard deviation, from one demo corpus to the other, each standardised by itself, three seeds and six
+    layers: 34 to 48 % UAR, against 21 to 34 % with the group norm of WavLM-base; chance is 25 %.) The
+    caller's random state is left as it was.
 
     >>> import tempfile
     >>> sorted(file.name for file in make_encoder(Path(tempfile.mkdtemp())).iterdir())
