@@ -115,7 +115,7 @@ def _draw_heatmaps(folder: Path, ranking: Ranking) -> list[Path]:
     figure = heatmap(
         _grid(rows), [*names, "mean"], layers,
         f"{pair}: similarity per emotion, {ranking.level} level", label,
-        marked_columns=marks, summary_rows=1,
+        marked_columns=marks, summary_rows=1, diverging=ranking.features != "raw",
     )  # fmt: skip
     files = [*save(figure, folder / "heatmap")]
     if ranking.vowels is None:
@@ -131,7 +131,7 @@ def _draw_heatmaps(folder: Path, ranking: Ranking) -> list[Path]:
         rows.append([layer.emotions[emotion].value for layer in ranking.layers])
         figure = heatmap(
             _grid(rows), [*vowels, "mean"], layers, f"{pair}: similarity per vowel, {emotion}", label,
-            marked_columns=marks, summary_rows=1,
+            marked_columns=marks, summary_rows=1, diverging=ranking.features != "raw",
         )  # fmt: skip
         files += save(figure, folder / f"heatmap-vowels-{emotion}")
     return files

@@ -1,0 +1,126 @@
+"""Rank and train in every direction between a workspace's corpora; print the tables of `reports/LOG.md`.
+
+Usage, after ``layersim extract`` in the workspace::
+
+    python reports/six_directions.py WORKSPACE [--seeds 5]
+
+For each direction: the layer scores of five similarity definitions on the train splits and how well each
+orders the layers by the transfer of a source-only linear probe (Spearman), then the target-test UAR of CC,
+standardised CC, and layer anchoring in two forms (each corpus standardised by itself; the plain form). The
+anchors are the Group of the default ranking. Nothing is chosen on target test labels: epochs are picked on
+source validation, all other settings are the defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from layersim.adaptation.anchors import choose_anchors
+from layersim.adaptation.train import TrainConfig, train_pair
+from layersim.features.dataset import open_corpus
+from layersim.similarity.rank import RankConfig, rank, rank_layers
+from layersim.workspace import Workspace, resolve_settings
+
+DEFINITIONS = (
+    ("pairwise", "raw"), ("pairwise", "centred"), ("pairwise", "zscored"),
+    ("centroid", "raw"), ("centroid", "centred"), ("centroid", "zscored"),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run all directions and print Markdown."""
+    parser = argparse.ArgumentParser(description="Rank and train in every direction of a workspace.")
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    workspace = Workspace.read(arguments.workspace.resolve())
+    names = list(workspace.corpora)
+    corpora = {name: open_corpus(workspace, name) for name in names}
+    directions = [(source, target) for source in names for target in names if source != target]
+    definitions: list[str] = []
+    agreement: dict[tuple[str, str], list[float | None]] = {}
+    methods: dict[str, list[str]] = {}
+    for source, target in directions:
+        print(f"{source} -> {target}", file=sys.stderr)
+        definitions += _rank_all(workspace, corpora[source], corpora[target], agreement)
+        _train_all(workspace, corpora[source], corpora[target], arguments.seeds, methods)
+    print("\n".join(definitions))
+    heading = [f"{source} → {target}" for source, target in directions]
+    print("\nSpearman's rho between layer score and the probe's transfer UAR (each corpus standardised by "
+          "itself), over the encoder's blocks:\n")  # fmt: skip
+    print(_row(["definition", *heading, "mean"]) + "\n" + _row(["---"] * (len(heading) + 2)))
+    for definition, values in agreement.items():
+        known = [value for value in values if value is not None]
+        cells = ["–" if value is None else f"{value:+.2f}" for value in values]
+        mean = f"{sum(known) / len(known):+.2f}" if known else "–"
+        print(_row([", ".join(definition), *cells, mean]))
+    print(f"\nUAR % on the target's test speakers, mean ± sd over {arguments.seeds} seeds "
+          "(95 % interval over speakers where there are two or more):\n")  # fmt: skip
+    print(_row(["method", *heading]) + "\n" + _row(["---"] * (len(heading) + 1)))
+    for method, cells in methods.items():
+        print(_row([method, *cells]))
+
+
+def _rank_all(workspace, source, target, agreement):  # type: ignore[no-untyped-def]
+    lines = [f"\n{source.name} → {target.name}\n"]
+    for metric, features in DEFINITIONS:
+        config = RankConfig(metric=metric, features=features)
+        ranking = rank_layers(source, target, config)
+        if not len(lines) > 1:
+            layers = [layer.layer for layer in ranking.layers]
+            lines += [
+                _row(["definition", *layers, "Group", "cut resolved"]),
+                _row(["---"] * (len(layers) + 3)),
+            ]
+        lines.append(_row([
+            f"{metric}, {features}",
+            *(f"{layer.score.value:.3f}" for layer in ranking.layers),
+            ", ".join(ranking.sets.group),
+            "yes" if ranking.resolved else "no",
+        ]))  # fmt: skip
+        agreement.setdefault((metric, features), []).append(ranking.probe["spearman"]["rho"])
+        if (metric, features) == (RankConfig().metric, RankConfig().features):
+            score = {layer.layer: layer.score for layer in ranking.layers}
+            spans = {"interval": ("low", "high"), "null 95 %": ("null_low", "null_high")}
+            for name, ends in spans.items():
+                found = [[getattr(score[layer], end) for end in ends] for layer in layers]
+                cells = ["–" if None in pair else f"{pair[0]:.3f} to {pair[1]:.3f}" for pair in found]
+                lines.append(_row([f"its {name}", *cells, "", ""]))
+            other = [f"{score[layer].different:.3f}" for layer in layers]
+            lines.append(_row(["its other emotions", *other, "", ""]))
+    for form, attribute in (("own", "probe_uar"), ("source", "probe_uar_source_statistics")):
+        uars = [f"{100 * getattr(layer, attribute):.1f}" for layer in ranking.layers]
+        lines.append(_row([f"probe UAR %, {form} statistics", *uars, "", ""]))
+    rank(workspace, workspace.settings(RankConfig), source.name, target.name, force=True)
+    return lines
+
+
+def _train_all(workspace, source, target, seeds, methods):  # type: ignore[no-untyped-def]
+    anchors = choose_anchors(
+        "auto", source.cache.layers,
+        lambda level: workspace.rank_folder(source.name, target.name, level) / "ranking.json",
+    )  # fmt: skip
+    folder = workspace.train_folder(source.name, target.name)
+    standard = resolve_settings(TrainConfig, {"seeds": seeds})
+    plain = resolve_settings(TrainConfig, {"seeds": seeds, "methods": ("la",), "standardise": "source"})
+    runs = (
+        ("", train_pair(source, target, standard, anchors, folder)),
+        (", source statistics", train_pair(source, target, plain, anchors, folder.with_name(f"{folder.name}-plain"))),
+    )  # fmt: skip
+    for suffix, result in runs:
+        for method in result.to_json()["methods"]:
+            uar, interval = method["uar"], method["uar_interval"]
+            cell = f"{100 * uar['mean']:.1f} ± {100 * (uar['sd'] or 0):.1f}"
+            if interval is not None:
+                cell += f" ({100 * interval['low']:.0f} to {100 * interval['high']:.0f})"
+            methods.setdefault(method["folder"] + suffix, []).append(cell)
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()

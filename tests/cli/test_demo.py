@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.slow
+
+
+class Demo(NamedTuple):
+    folder: Path
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def demo(run_cli: Run, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """One run of ``layersim demo``, as a new user makes it."""
+    parent = tmp_path_factory.mktemp("study")
+    return Demo(parent / "layersim-demo", *run_cli(["demo"], parent, timeout=600))
+
+
+def test_the_demo_names_its_report_its_encoder_for_what_it_is_and_the_next_commands(demo: Demo) -> None:
+    assert demo.code == 0, demo.err
+    assert str(demo.folder / "report" / "index.html") in demo.out
+    assert "random weights" in demo.out
+    assert "layersim train --anchors best" in demo.out
+    assert "utterance level: Group" in demo.out
+    assert "phoneme level: Group" in demo.out
+    assert re.search(r"la-auto, layers [\d,]+: \d+\.\d %", demo.out)
+
+
+def test_the_three_everyday_commands_work_in_the_demos_workspace(demo: Demo, run_cli: Run) -> None:
+    code, out, err = run_cli(["extract"], demo.folder)
+    assert code == 0, err
+    assert len(out.splitlines()) == 2
+    code, out, err = run_cli(["rank", "--level", "phoneme"], demo.folder)
+    assert code == 0, err
+    assert "Group" in out
+    code, out, err = run_cli(["train", "--anchors", "auto"], demo.folder)
+    assert code == 0, err
+    assert "anchors auto:" in out
+    code, out, err = run_cli(["report"], demo.folder)
+    assert (code, out.strip()) == (0, str(demo.folder / "report" / "index.html")), err
+
+
+def test_with_json_stdout_is_exactly_one_document(demo: Demo, run_cli: Run) -> None:
+    for command in (["extract"], ["rank"], ["train"], ["corpus", "check"]):
+        code, out, err = run_cli([*command, "--json"], demo.folder)
+        assert code == 0, err
+        json.loads(out)
+
+
+def test_the_printed_ranking_is_the_one_in_the_files(demo: Demo, run_cli: Run) -> None:
+    _, out, _ = run_cli(["rank", "--json"], demo.folder)
+    folder = next(demo.folder.glob("rank/*/demo-en-to-demo-zh/utterance"))
+    assert json.loads(out) == json.loads((folder / "ranking.json").read_text("utf-8"))
+    layers = pd.read_csv(folder / "layers.csv")
+    assert layers["score"].tolist() == pytest.approx([layer["score"] for layer in json.loads(out)["layers"]])
+    assert {file.name for file in folder.iterdir()} >= {
+        "heatmap.png",
+        "heatmap.svg",
+        "similarity.csv",
+        "run.json",
+    }
+
+
+def test_a_trained_model_labels_new_recordings(demo: Demo, run_cli: Run) -> None:
+    model = next(demo.folder.glob("train/*/*/la-auto/seed-0"))
+    audio = sorted(map(str, demo.folder.rglob("audio/**/*.wav")))[:3]
+    code, out, err = run_cli(["predict", str(model), *audio, "--json"], demo.folder)
+    assert code == 0, err
+    rows = json.loads(out)
+    assert [row["file"] for row in rows] == audio
+    for row in rows:
+        shares = [row[emotion] for emotion in ("anger", "happiness", "neutral", "sadness")]
+        assert sum(shares) == pytest.approx(1)
+        assert row["probability"] == pytest.approx(max(shares))
+
+
+def test_the_test_predictions_give_the_reported_uar(demo: Demo) -> None:
+    """Scikit-learn's balanced accuracy of predictions.csv is the UAR in metrics.json."""
+    from sklearn.metrics import balanced_accuracy_score
+
+    for folder in demo.folder.glob("train/*/*/*/seed-*"):
+        predictions = pd.read_csv(folder / "predictions.csv")
+        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        expected = balanced_accuracy_score(predictions["emotion"], predictions["predicted"])
+        assert metrics["target_test"]["uar"] == pytest.approx(expected)
+        manifest = pd.read_csv(demo.folder / "manifests/demo-zh.csv", keep_default_na=False)
+        test_keys = "demo-zh/" + manifest.loc[manifest["split"] == "test", "utterance_id"]
+        assert sorted(predictions["utterance"]) == sorted(test_keys)
+
+
+class References(HTMLParser):
+    """Collects what a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in ("script", "link", "iframe", "object")
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+
+
+def test_the_report_is_self_contained_and_shows_every_setting_with_its_origin(demo: Demo) -> None:
+    page = (demo.folder / "report" / "index.html").read_text("utf-8")
+    references = References()
+    references.feed(page)
+    assert [value for value in references.found if not value.startswith(("#", "data:image/"))] == []
+    assert "@import" not in page
+    assert "url(" not in page
+    for text in (
+        "not in source",
+        "paper: ",
+        "default",
+        "random weights",
+        "95 %",
+        "Worst",
+        "demo-en → demo-zh",
+    ):
+        assert text in page, text
+    assert (
+        page.count("data:image/svg+xml") >= 12
+    )  # two heatmaps, two curves, bars, a vowel heatmap per emotion
+
+
+def test_the_demo_does_not_overwrite_without_force(demo: Demo, run_cli: Run) -> None:
+    code, out, err = run_cli(["demo"], demo.folder.parent)
+    assert (code, out) == (1, "")
+    assert "--force" in err
