@@ -1,12 +1,17 @@
 """What a corpus holds and what is wrong with it: the numbers to know before anything is computed.
 
-Sentences that stand in both train and test leak what was said into the score; their share is shown.
+Sentences that stand in both train and test leak what was said into the score; their share is shown. Case,
+punctuation and spaces do not make two sentences. The same samples under two names are the same recording,
+whatever the file's format: across splits it leaks the answer, under two emotions one of the labels is wrong.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
-from layersim.corpus.manifest import utterance_keys
+from layersim.corpus.manifest import check_manifest, utterance_keys
 from layersim.errors import AudioError
 from layersim.workspace import Progress, no_progress
 
@@ -35,8 +40,10 @@ class CorpusReport:
     counts: dict[str, dict[str, int]]  # emotion -> split ("" = none) -> utterances
     split_speakers: dict[str, int]
     sentences: int  # different texts
+    without_text: int  # utterances
     overlap: dict[str, float]  # "validation" and "test": share of utterances whose text is also in train
     duplicates: list[list[str]]  # groups of utterances with the same samples
+    conflicts: list[str]  # what those groups put at odds: one recording in two splits, or of two emotions
     faults: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -44,7 +51,7 @@ class CorpusReport:
         return dict(vars(self))
 
     def to_table(self) -> str:
-        """Return a short text: totals, emotions by split, sentence overlap, faults."""
+        """Return totals, emotions by split, sentence overlap, first duplicates, all conflicts and faults."""
         splits = [split for split in ("train", "validation", "test", "") if split in self.split_speakers]
         head = ["emotion", *(split or "(none)" for split in splits), "all"]
         rows = [
@@ -55,7 +62,8 @@ class CorpusReport:
         widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
         lines = [
             f"{self.corpus}: {self.utterances:,} utterances, {self.speakers} speakers, {self.hours:.2f} h, "
-            f"{self.sentences:,} different texts"
+            f"{self.sentences:,} different sentences"
+            + (f" ({self.without_text:,} utterances without text)" if self.without_text else "")
         ]
         for row in (head, *rows):
             first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -67,10 +75,11 @@ class CorpusReport:
         if self.duplicates:
             lines.append(f"  {len(self.duplicates)} groups of utterances with the same samples:")
             lines += [f"    {', '.join(group)}" for group in self.duplicates[:SHOWN]]
+            if len(self.duplicates) > SHOWN:
+                lines.append(f"    ... and {len(self.duplicates) - SHOWN} more")
+        lines += [f"    {conflict}" for conflict in self.conflicts]
         lines.append(f"  {len(self.faults)} faults" if self.faults else "  no faults")
-        lines += [f"    {fault}" for fault in self.faults[:SHOWN]]
-        if len(self.faults) > SHOWN:
-            lines.append(f"    ... and {len(self.faults) - SHOWN} more")
+        lines += [f"    {fault}" for fault in self.faults]
         return "\n".join(lines)
 
 
@@ -81,7 +90,14 @@ def check_corpus(manifest: pd.DataFrame, audio_root: Path, progress: Progress = 
     ----------
     manifest : DataFrame
         Of one corpus, as `layersim.corpus.manifest.read_manifest` returns it.
+
+    Raises
+    ------
+    ManifestError
+        If a row is wrong.
     """
+    check_manifest(manifest, "manifest")
+    texts = manifest["text"].map(_plain_sentence)
     corpus = str(manifest["corpus"].iloc[0])
     keys = utterance_keys(manifest)
     seconds, digests, faults = 0.0, defaultdict(list), []
@@ -97,6 +113,7 @@ def check_corpus(manifest: pd.DataFrame, audio_root: Path, progress: Progress = 
                 faults.append(f"{key}: {fault}")
             else:
                 digests[digest].append(key)
+    duplicates = [group for group in digests.values() if len(group) > 1]
     for split in ("train", "validation", "test"):
         if not (manifest["split"] == split).any():
             faults.append(f"no utterance is in {split}: this corpus cannot be used where {split} is needed")
@@ -112,9 +129,15 @@ def check_corpus(manifest: pd.DataFrame, audio_root: Path, progress: Progress = 
         split_speakers={
             str(split): int(part["speaker"].nunique()) for split, part in manifest.groupby("split")
         },
-        sentences=len(set(manifest["text"]) - {""}),
-        overlap=_sentence_overlap(manifest),
-        duplicates=[group for group in digests.values() if len(group) > 1],
+        sentences=len(set(texts) - {""}),
+        without_text=int((texts == "").sum()),
+        overlap=_sentence_overlap(texts, manifest["split"]),
+        duplicates=duplicates,
+        conflicts=_conflicts(
+            duplicates,
+            dict(zip(keys, manifest["split"].tolist(), strict=True)),
+            dict(zip(keys, manifest["emotion"].tolist(), strict=True)),
+        ),
         faults=faults,
     )
 
@@ -129,13 +152,33 @@ def _listen(job: tuple[Path, float, float]) -> tuple[float, str, str]:
     return len(wave) / SAMPLE_RATE, hashlib.sha256(wave.tobytes()).hexdigest(), ""
 
 
-def _sentence_overlap(manifest: pd.DataFrame) -> dict[str, float]:
+def _conflicts(
+    duplicates: Iterable[list[str]], split_of: Mapping[str, str], emotion_of: Mapping[str, str]
+) -> list[str]:
+    conflicts = []
+    for group in duplicates:
+        for what, value_of in (("splits", split_of), ("emotions", emotion_of)):
+            if len({value_of[key] for key in group} - {""}) > 1:
+                named = ", ".join(f"{key} ({value_of[key] or 'in no split'})" for key in group)
+                conflicts.append(f"the same recording is in several {what}: {named}. Keep one of them.")
+    return conflicts
+
+
+def _plain_sentence(text: str) -> str:
+    """Reduce a text to its letters and digits, so that the same sentence is the same.
+
+    >>> _plain_sentence("  Hello, YOU!") == _plain_sentence("hello you."), _plain_sentence("他来了。")
+    (True, '他来了')
+    """
+    return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def _sentence_overlap(texts: pd.Series, split: pd.Series) -> dict[str, float]:
     """Share of validation's and test's utterances (of those with a text) whose text train has too."""
-    said = manifest[manifest["text"] != ""]
-    in_train = set(said.loc[said["split"] == "train", "text"])
+    in_train = set(texts[(split == "train") & (texts != "")])
     shares = {}
-    for split in ("validation", "test"):
-        texts = said.loc[said["split"] == split, "text"]
-        if len(texts):
-            shares[split] = float(texts.isin(in_train).mean())
+    for part in ("validation", "test"):
+        said = texts[(split == part) & (texts != "")]
+        if len(said):
+            shares[part] = float(said.isin(in_train).mean())
     return shares

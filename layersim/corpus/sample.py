@@ -11,11 +11,11 @@ from layersim.corpus.manifest import utterance_keys
 
 
 def balanced_sample(manifest: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFrame:
-    """Take about ``limit`` utterances, balanced over emotions and, within them, over speakers.
+    """Take ``limit`` utterances, balanced over emotions and, within them, over speakers.
 
-    Each split keeps its share of the sample (at least one utterance), so that what is trained on the whole
-    corpus can be tried on the sample. Which utterances are taken does not depend on the order of the rows;
-    the rows taken keep theirs.
+    Each split keeps its share of the sample, and at least one utterance where ``limit`` admits it, so that
+    what is trained on the whole corpus can be tried on the sample. Which utterances are taken does not
+    depend on the order of the rows; the rows taken keep theirs.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ def _shares(counts: dict[str, int], limit: int) -> dict[str, int]:
     {'test': 2, 'train': 6, 'validation': 2}
     >>> _shares({"train": 98, "test": 1, "validation": 1}, 2)
     {'test': 1, 'train': 1, 'validation': 0}
+    >>> _shares({"train": 88, "test": 4, "validation": 4}, 12)
+    {'test': 1, 'train': 10, 'validation': 1}
     """
     total = sum(counts.values())
     names = sorted(counts)
@@ -72,6 +74,7 @@ def _shares(counts: dict[str, int], limit: int) -> dict[str, int]:
         open_names = [name for name in names if shares[name] < counts[name]]
         shares[max(open_names, key=lambda name: exact[name] - shares[name])] += 1
     while sum(shares.values()) > limit:
-        over = [name for name in names if shares[name] > 0]
+        least = 1 if limit >= len(names) else 0
+        over = [name for name in names if shares[name] > least]
         shares[max(over, key=lambda name: (shares[name] - exact[name], name))] -= 1
     return shares
