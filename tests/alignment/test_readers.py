@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from praatio import textgrid
 
 from layersim.alignment.readers import read_alignments, write_textgrid
+from layersim.alignment.textgrid import read_textgrid
 from layersim.errors import LayersimError
 
 INTERVALS = [(0.0, 0.1, "sil"), (0.1, 0.25, "h"), (0.25, 0.4, "aː"), (0.4, 0.5, ""), (0.5, 0.6, "spn")]
@@ -61,7 +66,7 @@ def test_every_form_and_encoding_of_a_textgrid_gives_the_same_phones(
     result = read_alignments(tmp_path, ["u1", "u2"])
     assert rows(result.phones) == EXPECTED
     assert result.missing == ["u2"]
-    assert result.notes == ["1 silence segments left out", "1 unnamed segments left out"]
+    assert result.notes == ["2 silence segments left out", "1 unnamed segments left out"]
 
 
 @pytest.mark.parametrize("tier", ["phones", "Phone", "MAU", "segments", "anna - phones"])
@@ -105,6 +110,66 @@ def test_mfa_json_and_csv_and_a_table_give_what_the_textgrid_gives(tmp_path: Pat
         assert rows(read_alignments(tmp_path / path, ["u1"]).phones) == EXPECTED
 
 
+@pytest.mark.parametrize("last_line_end", ["\n", "", "\r\n"])
+def test_times_that_praatio_would_change_lose_or_refuse_are_read_as_written(
+    tmp_path: Path, last_line_end: str
+) -> None:
+    text = short_form().replace("0.25\n0.4\n", "0.2500004\n0.4\n").replace('0.1\n"sil"', '1e-05\n"sil"')
+    (tmp_path / "u1.TextGrid").write_text(text.rstrip("\n") + last_line_end, encoding="utf-8", newline="")
+    result = read_alignments(tmp_path, ["u1"])
+    assert rows(result.phones) == EXPECTED
+    assert result.notes == ["2 silence segments left out", "1 unnamed segments left out"]
+    (tmp_path / "u1.TextGrid").write_text(long_form().replace("= 0.25\n", "= -0.25\n"), encoding="utf-8")
+    with pytest.raises(LayersimError, match=r"u1: 'aː' starts at -0.25 s, before the recording"):
+        read_alignments(tmp_path, ["u1"])
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_what_is_written_praatio_and_we_read_alike(data: st.DataObject) -> None:
+    bounds = data.draw(st.lists(st.integers(0, 30_000), min_size=2, max_size=12, unique=True).map(sorted))
+    label = st.text(
+        st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp", "Zs")), min_size=1, max_size=4
+    )
+    intervals = [
+        (start / 1e4, end / 1e4, data.draw(label))
+        for start, end in pairwise(bounds)
+        if data.draw(st.booleans())
+    ]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "a.TextGrid"
+        write_textgrid(file, 3.0, {"words": [(0.0, 3.0, 'say "a"')], "phones": intervals})
+        ours = read_textgrid(file)
+        grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=True)
+    assert [tuple(segment) for segment in ours] == [tuple(entry) for entry in grid.getTier("phones").entries]
+    assert [tuple(segment) for segment in ours if segment.label] == intervals
+
+
+def test_several_speakers_tiers_and_points_do_not_confuse(tmp_path: Path) -> None:
+    text = (
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n1\n<exists>\n4\n'
+        '"TextTier"\n"phones"\n0\n1\n1\n0.5\n"click"\n'
+        '"IntervalTier"\n"empty"\n0\n1\n0\n'
+        '"IntervalTier"\n"B - phones"\n0\n1\n1\n0.5\n1\n"IntervalTier"\n'
+        '"IntervalTier"\n"A - phones"\n0\n1\n1\n0\n0.5\n"say ""a"""\n'
+    )
+    (tmp_path / "u1.TextGrid").write_text(text, encoding="utf-8")
+    expected = [("u1", 0.0, 0.5, 'say "a"'), ("u1", 0.5, 1.0, "IntervalTier")]
+    assert rows(read_alignments(tmp_path, ["u1"]).phones) == expected
+
+
+@pytest.mark.parametrize("cut", range(120, 900, 60))
+def test_a_textgrid_that_breaks_off_is_never_read_as_if_it_were_another(tmp_path: Path, cut: int) -> None:
+    (tmp_path / "u1.TextGrid").write_text(long_form()[:cut], encoding="utf-8")
+    message = ""
+    try:
+        found = rows(read_alignments(tmp_path, ["u1"]).phones)
+    except LayersimError as error:
+        found, message = [], str(error)
+    assert found == EXPECTED[: len(found)]
+    assert found or "u1.TextGrid" in message or "no alignment of the 1 utterances" in message
+
+
 def test_files_are_found_by_name_path_and_last_part_of_the_id(tmp_path: Path) -> None:
     for place in ("s1/a", "s2/a", "s2/b"):
         file = tmp_path / f"{place}.TextGrid"
@@ -118,6 +183,64 @@ def test_files_are_found_by_name_path_and_last_part_of_the_id(tmp_path: Path) ->
         read_alignments(tmp_path, ["a"])
 
 
+def test_another_speakers_file_of_the_same_name_is_never_taken(tmp_path: Path) -> None:
+    for place in ("s1/a", "b"):
+        file = tmp_path / f"{place}.TextGrid"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(long_form(), encoding="utf-8")
+    result = read_alignments(tmp_path, ["s1/a", "s2/a", "s2_a"])
+    assert result.missing == ["s2/a", "s2_a"]
+    assert result.notes[0] == "1 of 2 alignment files belong to no utterance asked for"
+    with pytest.raises(LayersimError, match=r"b.TextGrid: could be that of 's1/b' or 's2/b'"):
+        read_alignments(tmp_path, ["s1/b", "s2/b"])
+
+
+def test_only_the_files_asked_for_are_opened_and_progress_is_told(tmp_path: Path) -> None:
+    for number in range(250):
+        text = long_form() if number < 201 else "broken"
+        (tmp_path / f"u{number:03}.TextGrid").write_text(text, encoding="utf-8")
+    for rubbish in ("._u000.TextGrid", ".cache/u000.TextGrid", "alignment_analysis.csv"):
+        (tmp_path / rubbish).parent.mkdir(exist_ok=True)
+        (tmp_path / rubbish).write_text("broken", encoding="utf-8")
+    told: list[tuple[str, float, float]] = []
+    wanted = [f"u{number:03}" for number in range(201)]
+    result = read_alignments(tmp_path, wanted, lambda *news: told.append(news))
+    assert result.phones["utterance_id"].unique().tolist() == wanted
+    assert [(done, total) for _, done, total in told] == [(0, 201), (100, 201), (200, 201), (201, 201)]
+    with pytest.raises(LayersimError, match=r"49 alignments or segments are wrong(.|\n)*and 39 more"):
+        read_alignments(tmp_path, [f"u{number:03}" for number in range(250)])
+
+
+def test_a_tables_names_may_be_paths_and_its_rows_in_any_order(tmp_path: Path) -> None:
+    lines = ["s2/a.wav;0.1;0.2;x", "s1\\a.wav;0.2;0.3;b", "s1/a.wav;0.1;0.2;a", "", "s9/a.wav;?;?;x"]
+    text = "\n".join(["\ufefffile;Begin;End;Label", *lines])
+    for encoding in ("utf-8", "utf-16-le"):
+        (tmp_path / "t.csv").write_text(text, encoding=encoding)
+        result = read_alignments(tmp_path / "t.csv", ["corpus/s1/a", "c"])
+        assert rows(result.phones) == [("corpus/s1/a", 0.1, 0.2, "a"), ("corpus/s1/a", 0.2, 0.3, "b")]
+        assert (result.missing, result.notes) == (["c"], ["2 utterances of t.csv are not in the corpus"])
+
+
+def test_a_column_of_other_types_than_mfas_is_left_alone(tmp_path: Path) -> None:
+    text = "utterance,start,end,phone,type\nu1,0,0.1,a,vowel\nu1,0.1,0.2,b,consonant\nu1,0,0.2,ab,word\n"
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    result = read_alignments(tmp_path / "t.csv", ["u1"])
+    assert result.phones["phone"].tolist() == ["a", "b"]
+    assert result.notes == ["1 rows of words left out"]
+
+
+@given(st.permutations(range(6)))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_rows_never_matters(order: list[int]) -> None:
+    lines = [f"u{n % 2},{n / 10},{n / 10 + 0.1},{'abcdef'[n]}" for n in range(6)]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "t.csv"
+        file.write_text("\n".join(["utt,start,end,phone", *(lines[n] for n in order)]), encoding="utf-8")
+        found = rows(read_alignments(file, ["u1", "u0"]).phones)
+    assert found == [(f"u{u}", n / 10, pytest.approx(n / 10 + 0.1), "abcdef"[n])
+                     for u in (0, 1) for n in range(u, 6, 2)]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -126,7 +249,10 @@ def test_files_are_found_by_name_path_and_last_part_of_the_id(tmp_path: Path) ->
         ("u1,0.2,0.2,a", "u1: 'a' at 0.2 s has no length"),
         ("u1,0.5,0.8,a", "u1: 'a' starts at 0.5 s, inside 'b', which ends at 0.6 s"),
         ("u1,inf,0.8,a", "u1: 'a' has times inf"),
-        ("u1,x,0.8,a", "row 2: start 'x' is no time in seconds"),
+        ("u1,x,0.8,a", "t.csv, row 2: start 'x' is no time in seconds"),
+        ("\n\nu1,0.1,,a", "t.csv, row 4: end '' is no time in seconds"),
+        ("u1,0.1,0.2", "t.csv, row 2: has 3 cells; the header has 4"),
+        ("u1,0.1,0.2,a,b", "t.csv, row 2: has 5 cells; the header has 4"),
     ],
 )
 def test_wrong_times_are_named(tmp_path: Path, row: str, message: str) -> None:
@@ -145,7 +271,7 @@ def test_neighbours_that_overlap_by_rounding_are_mended(tmp_path: Path) -> None:
 def test_all_faults_are_collected_and_ten_are_shown(tmp_path: Path) -> None:
     lines = [f"u1,{0.3 + n},{0.2 + n},a" for n in range(12)]
     (tmp_path / "t.csv").write_text("utterance,start,end,phone\n" + "\n".join(lines), encoding="utf-8")
-    with pytest.raises(LayersimError, match=r"12 segments with wrong times(.|\n)*and 2 more"):
+    with pytest.raises(LayersimError, match=r"12 alignments or segments are wrong(.|\n)*and 2 more"):
         read_alignments(tmp_path / "t.csv", ["u1"])
 
 
@@ -155,12 +281,14 @@ def test_all_faults_are_collected_and_ten_are_shown(tmp_path: Path) -> None:
         ("t.csv", "utterance,start,end\nu1,0,1\n", "no column for phone; has utterance, start, end"),
         ("t.csv", "utterance,start,end,phone\nu9,0,1,a\n", "no alignment of the 1 utterances asked for"),
         ("t.csv", "", "cannot be read as a table"),
+        ("t.lab", "x", "t.lab: is of no known kind. Known: .textgrid, .json, .csv, .tsv, .txt"),
+        ("t.csv", "utterance,start,end,phone\nu1,0,1,\xe9\n", "cannot be read as UTF-8 or UTF-16 text"),
         ("gone.csv", None, "no such file or folder"),
     ],
 )
 def test_a_useless_table_is_a_named_error(tmp_path: Path, name: str, text: str | None, message: str) -> None:
     if text is not None:
-        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).write_text(text, encoding="latin-1")
     with pytest.raises(LayersimError, match=message):
         read_alignments(tmp_path / name, ["u1"])
 
