@@ -25,10 +25,10 @@ dialects of English also e and o. Where Mandarin er is one segment (pinyin ``er`
 A phone set is a table ``phone, vowel, source``: ``vowel`` is the class, or empty for what is no vowel. It is
 searched first for the label as it stands, so that a mark may matter (z̩ is a vowel where z is none), then
 without prosodic marks and trailing digits (stress, tone; not where digits are vowels, as in SAMPA), then
-without diacritics, except those that decide what is a vowel: syllabic, nonsyllabic, rhotic. A set in capitals
-is searched for small letters too. A label found by none of these is unknown: it is counted and listed, never
-guessed. Built-in sets are the CSV files in ``phone_sets``; a user's file stands over one of them
-(`load_phone_set`).
+without diacritics, except those that decide what is a vowel (syllabic, nonsyllabic, rhotic, the dots of ü).
+A set in capitals is searched for small letters too. A label found by none of these is unknown: it is counted
+and listed, never guessed. Built-in sets are the CSV files in ``phone_sets``; a user's file stands over one of
+them (`load_phone_set`).
 """
 
 from __future__ import annotations
@@ -88,11 +88,17 @@ class PhoneSet:
         if not self._digit_phones:
             plain = _DIGITS.sub("", plain)
             yield plain
-        yield _without_diacritics(plain)
+        yield _without_diacritics(plain, self._letter_marks)
 
     @cached_property
     def _capitals(self) -> bool:
         return all(phone == phone.upper() for phone in self.classes)
+
+    @cached_property
+    def _letter_marks(self) -> frozenset[str]:
+        """Marks of letters that the set has as such: the dots of pinyin ü are not a mark on u."""
+        letters = (unicodedata.normalize("NFD", phone) for phone in self.classes if len(phone) == 1)
+        return frozenset(mark for letter in letters for mark in letter[1:])
 
     @cached_property
     def _digit_phones(self) -> bool:
@@ -118,10 +124,13 @@ class PhoneSet:
         return found
 
 
-def _without_diacritics(label: str) -> str:
+def _without_diacritics(label: str, letter_marks: frozenset[str]) -> str:
     """Take off combining marks and modifier letters (as of aspiration), except the decisive ones."""
-    decomposed = unicodedata.normalize("NFD", label)
-    kept = (s for s in decomposed if s in _DECISIVE or unicodedata.category(s) not in ("Mn", "Lm", "Sk"))
+    kept = (
+        sign
+        for sign in unicodedata.normalize("NFD", label)
+        if sign in _DECISIVE or sign in letter_marks or unicodedata.category(sign) not in ("Mn", "Lm", "Sk")
+    )
     return unicodedata.normalize("NFC", "".join(kept))
 
 

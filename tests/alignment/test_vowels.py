@@ -71,6 +71,9 @@ from layersim.errors import LayersimError
         ("pinyin", "v3", "y"),
         ("pinyin", "ü3", "y"),
         ("pinyin", "u\u03083", "y"),  # decomposed
+        ("pinyin", "ǚ", "y"),  # the tone is a mark on ü, the dots are not one on u
+        ("pinyin", "ǎ", "a"),
+        ("pinyin", "üa2", "ɥæ"),
         ("pinyin", "ue2", "wə"),  # wen2 is ue2 n in the dictionary; yue is ve
         ("pinyin", "ang1", ""),
         ("pinyin", "e2", "ə"),  # mostly en, eng, er
@@ -243,6 +246,7 @@ def test_an_unknown_phone_is_listed_and_never_guessed() -> None:
     assert unknown == {"⊙": 2}
     assert load_phone_set("sampa-de").find("a2") is None  # in SAMPA a digit is a vowel, not a tone
     assert load_phone_set("mfa-ipa").find("ɹ̩") is None  # what is syllabic is not what it is without the mark
+    assert load_phone_set("pinyin").find("üo") is None  # and not uo
     assert load_phone_set("arpabet").find("XX") is None
     with pytest.raises(UnknownPhoneError, match="'⊙' is not in the phone set arpabet"):
         load_phone_set("arpabet").vowel("⊙")
