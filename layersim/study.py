@@ -107,7 +107,7 @@ def create_study(
         imports[name] = found
         phone_set = None
         if source.alignments is not None:
-            phone_set, said = _choose_phone_set(name, source, found)
+            phone_set, said = _choose_phone_set(name, source, found, progress)
             notes += said
         entries[name] = CorpusEntry(
             manifest=root / "manifests" / f"{name}.csv",
@@ -137,18 +137,21 @@ def _encoder_name(encoder: str) -> str:
     return encoder
 
 
-def _choose_phone_set(name: str, source: CorpusSource, found: ImportResult) -> tuple[str, list[str]]:
+def _choose_phone_set(
+    name: str, source: CorpusSource, found: ImportResult, progress: Progress
+) -> tuple[str, list[str]]:
     """Return the phone set of a corpus's alignments, and what a user should know about them."""
     alignments = source.alignments
     if alignments is None:
         raise ValueError("the corpus has no alignments")
-    result = read_alignments(alignments, list(found.manifest["utterance_id"]))
+    result = read_alignments(alignments, list(found.manifest["utterance_id"]), progress)
     notes = [f"{name}: {note}" for note in result.notes]
     if result.missing:
         notes.append(f"{name}: {len(result.missing)} utterances have no alignment in {alignments.name}")
     if source.phone_set:
         load_phone_set(source.phone_set)  # an unknown one is an error here, not at extraction
-        return source.phone_set, notes
+        file = Path(source.phone_set).expanduser()
+        return str(file.resolve()) if file.is_file() else source.phone_set, notes
     phone_set, coverage = detect_phone_set(result.phones["phone"])
     if coverage < MINIMUM_COVERAGE:
         raise LayersimError(
