@@ -67,7 +67,7 @@ def test_a_phone_set_file_is_kept_by_its_absolute_path(
 def test_labels_of_no_known_phone_set_ask_for_one(corpus: Corpus, tmp_path: Path) -> None:
     one, two = corpus("one", phones="⊙ ⊛ ⊝ AA1"), corpus("two")
     sources = {"one": CorpusSource(one, alignments=one / "phones.csv"), "two": CorpusSource(two)}
-    with pytest.raises(LayersimError, match=r"no built-in phone set covers these labels.*--phone-set one=SET"):
+    with pytest.raises(LayersimError, match=r"no built-in phone set covers these.*--phone-set one=SET"):
         create_study(tmp_path / "ws", sources, "openai/whisper-base")
     assert not (tmp_path / "ws").exists()
 
