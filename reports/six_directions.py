@@ -19,7 +19,7 @@ from pathlib import Path
 
 from layersim.adaptation.anchors import choose_anchors
 from layersim.adaptation.train import TrainConfig, train_pair
-from layersim.features.dataset import open_corpus
+from layersim.features.dataset import CorpusFeatures, open_corpus
 from layersim.similarity.rank import RankConfig, rank, rank_layers
 from layersim.workspace import Workspace, resolve_settings
 
@@ -63,32 +63,31 @@ def main() -> None:
         print(_row([method, *cells]))
 
 
-def _rank_all(workspace, source, target, agreement):  # type: ignore[no-untyped-def]
+def _rank_all(
+    workspace: Workspace,
+    source: CorpusFeatures,
+    target: CorpusFeatures,
+    agreement: dict[tuple[str, str], list[float | None]],
+) -> list[str]:
+    """Rank by every definition; return table lines, and add each definition's agreement with the probe."""
+    default = RankConfig()
     lines = [f"\n{source.name} → {target.name}\n"]
     for metric, features in DEFINITIONS:
-        config = RankConfig(metric=metric, features=features)
-        ranking = rank_layers(source, target, config)
-        if not len(lines) > 1:
-            layers = [layer.layer for layer in ranking.layers]
-            lines += [
-                _row(["definition", *layers, "Group", "cut resolved"]),
-                _row(["---"] * (len(layers) + 3)),
-            ]
-        lines.append(_row([
-            f"{metric}, {features}",
-            *(f"{layer.score.value:.3f}" for layer in ranking.layers),
-            ", ".join(ranking.sets.group),
-            "yes" if ranking.resolved else "no",
-        ]))  # fmt: skip
+        ranking = rank_layers(source, target, RankConfig(metric=metric, features=features))
         agreement.setdefault((metric, features), []).append(ranking.probe["spearman"]["rho"])
-        if (metric, features) == (RankConfig().metric, RankConfig().features):
-            score = {layer.layer: layer.score for layer in ranking.layers}
-            spans = {"interval": ("low", "high"), "null 95 %": ("null_low", "null_high")}
-            for name, ends in spans.items():
-                found = [[getattr(score[layer], end) for end in ends] for layer in layers]
-                cells = ["–" if None in pair else f"{pair[0]:.3f} to {pair[1]:.3f}" for pair in found]
-                lines.append(_row([f"its {name}", *cells, "", ""]))
-            other = [f"{score[layer].different:.3f}" for layer in layers]
+        if len(lines) == 1:
+            names = [layer.layer for layer in ranking.layers]
+            lines += [_row(["definition", *names, "Group", "resolved"]), _row(["---"] * (len(names) + 3))]
+        scores = [f"{layer.score.value:.3f}" for layer in ranking.layers]
+        group = ", ".join(ranking.sets.group)
+        lines.append(_row([f"{metric}, {features}", *scores, group, "yes" if ranking.resolved else "no"]))
+        if (metric, features) == (default.metric, default.features):
+            for name, low, high in (("interval", "low", "high"), ("null 95 %", "null_low", "null_high")):
+                spans = [
+                    _span(getattr(layer.score, low), getattr(layer.score, high)) for layer in ranking.layers
+                ]
+                lines.append(_row([f"its {name}", *spans, "", ""]))
+            other = [f"{layer.score.different:.3f}" for layer in ranking.layers]
             lines.append(_row(["its other emotions", *other, "", ""]))
     for form, attribute in (("own", "probe_uar"), ("source", "probe_uar_source_statistics")):
         uars = [f"{100 * getattr(layer, attribute):.1f}" for layer in ranking.layers]
@@ -97,25 +96,37 @@ def _rank_all(workspace, source, target, agreement):  # type: ignore[no-untyped-
     return lines
 
 
-def _train_all(workspace, source, target, seeds, methods):  # type: ignore[no-untyped-def]
-    anchors = choose_anchors(
-        "auto", source.cache.layers,
-        lambda level: workspace.rank_folder(source.name, target.name, level) / "ranking.json",
-    )  # fmt: skip
+def _train_all(
+    workspace: Workspace,
+    source: CorpusFeatures,
+    target: CorpusFeatures,
+    seeds: int,
+    methods: dict[str, list[str]],
+) -> None:
+    """Train all methods in both forms; add a cell to each method's row."""
+    ranking = workspace.rank_folder(source.name, target.name, "utterance") / "ranking.json"
+    anchors = choose_anchors("auto", source.cache.layers, lambda _: ranking)
     folder = workspace.train_folder(source.name, target.name)
-    standard = resolve_settings(TrainConfig, {"seeds": seeds})
-    plain = resolve_settings(TrainConfig, {"seeds": seeds, "methods": ("la",), "standardise": "source"})
-    runs = (
-        ("", train_pair(source, target, standard, anchors, folder)),
-        (", source statistics", train_pair(source, target, plain, anchors, folder.with_name(f"{folder.name}-plain"))),
-    )  # fmt: skip
-    for suffix, result in runs:
+    forms = {
+        "": (folder, {}),
+        ", source statistics": (
+            folder.with_name(f"{folder.name}-plain"),
+            {"methods": ("la",), "standardise": "source"},
+        ),
+    }
+    for suffix, (place, flags) in forms.items():
+        settings = resolve_settings(TrainConfig, {"seeds": seeds, **flags})
+        result = train_pair(source, target, settings, anchors, place)
         for method in result.to_json()["methods"]:
             uar, interval = method["uar"], method["uar_interval"]
             cell = f"{100 * uar['mean']:.1f} ± {100 * (uar['sd'] or 0):.1f}"
             if interval is not None:
                 cell += f" ({100 * interval['low']:.0f} to {100 * interval['high']:.0f})"
             methods.setdefault(method["folder"] + suffix, []).append(cell)
+
+
+def _span(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def _row(cells: list[str]) -> str:
