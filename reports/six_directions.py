@@ -20,10 +20,11 @@ from pathlib import Path
 from layersim.adaptation.anchors import choose_anchors
 from layersim.adaptation.train import TrainConfig, train_pair
 from layersim.features.dataset import CorpusFeatures, open_corpus
+from layersim.similarity.moments import Features, Metric
 from layersim.similarity.rank import RankConfig, rank, rank_layers
 from layersim.workspace import Workspace, resolve_settings
 
-DEFINITIONS = (
+DEFINITIONS: tuple[tuple[Metric, Features], ...] = (
     ("pairwise", "raw"), ("pairwise", "centred"), ("pairwise", "zscored"),
     ("centroid", "raw"), ("centroid", "centred"), ("centroid", "zscored"),
 )  # fmt: skip
