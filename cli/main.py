@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from layersim import __version__
-from layersim.errors import LayersimError
+from layersim.errors import LayersimError, UsageError
 
 from . import corpora, demonstrate, extraction, ranking, reporting, training  # noqa: F401 - they add commands
 from .app import app, log_to_stderr
@@ -39,7 +39,7 @@ def main() -> None:
         app()
     except LayersimError as error:
         typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+        raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
 
 
 if __name__ == "__main__":

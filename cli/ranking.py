@@ -43,8 +43,6 @@ def rank(
     from layersim.similarity.rank import RankConfig
     from layersim.similarity.rank import rank as rank_stage
 
-    if paper and (metric or features):
-        raise typer.BadParameter("--paper fixes metric and features; leave --metric and --features out.")
     workspace = find_workspace(encoder)
     flags = given(
         {"level": level, "metric": metric, "features": features, "paper": paper or None,

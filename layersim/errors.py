@@ -14,6 +14,10 @@ class LayersimError(Exception):
     """The user's data, files or settings are wrong; the message says where, what and what to do."""
 
 
+class UsageError(LayersimError):
+    """A flag has a value that is not allowed; the command line exits with 2."""
+
+
 class AudioError(LayersimError):
     """A recording cannot be used: missing, empty, corrupt, silent, not finite or too short."""
 

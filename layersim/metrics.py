@@ -27,6 +27,7 @@ from scipy import stats
 
 Statistic = Literal["uar", "wa", "macro_f1"]
 
+FEW_SPEAKERS = 10  # below this a percentile interval over speakers is known to come out too narrow
 EXACT_UP_TO = 8  # 8! = 40,320 orders are still counted in a moment; beyond that Student's t serves well
 
 

@@ -13,7 +13,8 @@ from layersim.alignment.vowels import detect_phone_set, load_phone_set
 from layersim.corpus.importers import ImportResult, import_corpus
 from layersim.corpus.manifest import shared_emotions, write_manifest
 from layersim.errors import LayersimError
-from layersim.workspace import FILE_NAME, CorpusEntry, Progress, Workspace, no_progress
+from layersim.settings import FILE_NAME
+from layersim.workspace import CorpusEntry, Progress, Workspace, no_progress
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,8 @@
 
 Conventions
 -----------
-- A stage's settings are one frozen pydantic model (a `StageConfig`), kept in the table of the same name
-  in ``layersim.toml``. A flag overrides the file, the file overrides the default.
-- Every setting knows its origin: ``user (flag)``, ``user (layersim.toml)``, ``default`` or the paper that
-  states it (`setting`). Beside every output stands a ``run.json`` that records them (`write_run`).
+- A stage's settings (see `layersim.settings`) stand in the table of ``layersim.toml`` that has its name.
+- Beside every output stands a ``run.json`` that says how it was made (`write_run`).
 - Paths in ``layersim.toml`` may be absolute or relative to the workspace.
 
 Layout of a workspace::
@@ -20,26 +18,25 @@ Layout of a workspace::
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
 import platform
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, cast
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from tomlkit.exceptions import TOMLKitError
 
 from layersim.errors import LayersimError
-
-FILE_NAME = "layersim.toml"
+from layersim.settings import FILE_NAME, FLAG, ConfigT, Settings, refuse_unknown, resolve_settings
 
 Progress = Callable[[str, float, float], None]
 """Called as ``progress(label, done, total)`` while a stage works; the command line draws it."""
@@ -47,102 +44,6 @@ Progress = Callable[[str, float, float], None]
 
 def no_progress(label: str, done: float, total: float) -> None:
     """Show nothing: the `Progress` of library use."""
-
-
-def setting(default: Any, description: str, paper: str | None = None, **constraints: Any) -> Any:
-    """Declare one field of a `StageConfig`: its default, what it means with its unit, and its source.
-
-    ``paper`` names the publication that states this default; without it the default is layersim's own.
-    """
-    extra: dict[str, Any] | None = {"paper": paper} if paper else None
-    return Field(default=default, description=description, json_schema_extra=extra, **constraints)
-
-
-class StageConfig(BaseModel):
-    """The settings of one stage: frozen, no unknown keys, one table of ``layersim.toml``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    section: ClassVar[str]
-
-
-ConfigT = TypeVar("ConfigT", bound=StageConfig)
-
-
-@dataclass(frozen=True)
-class Settings(Generic[ConfigT]):
-    """A stage's settings and where each came from."""
-
-    config: ConfigT
-    origins: dict[str, str]  # field -> "user (flag)" | "user (layersim.toml)" | "paper: ..." | "default"
-
-    def as_rows(self) -> list[dict[str, Any]]:
-        """One row per setting: ``name, value, origin, meaning``; what run.json and the report show."""
-        values = self.config.model_dump(mode="json")
-        fields = type(self.config).model_fields
-        return [
-            {"name": name, "value": values[name], "origin": self.origins[name],
-             "meaning": fields[name].description or ""}
-            for name in fields
-        ]  # fmt: skip
-
-
-def resolve_settings(
-    model: type[ConfigT],
-    flags: Mapping[str, Any] | None = None,
-    table: Mapping[str, Any] | None = None,
-    where: str = FILE_NAME,
-) -> Settings[ConfigT]:
-    """Merge flags over the file's table over the defaults, remembering each field's origin.
-
-    Parameters
-    ----------
-    flags : mapping, optional
-        What the caller set; entries that are None count as not given.
-    table : mapping, optional
-        The stage's table in ``layersim.toml``.
-    where : str
-        Named in errors.
-
-    Raises
-    ------
-    LayersimError
-        If a key is unknown (the nearest known one is named) or a value is not allowed.
-    """
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    filed = dict(table or {})
-    _refuse_unknown(filed, model.model_fields, f"{where}, table [{model.section}]")
-    unknown = set(given) - set(model.model_fields)
-    if unknown:
-        raise ValueError(f"{model.__name__} has no field {sorted(unknown)}")
-    try:
-        config = model.model_validate({**filed, **given})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or model.section
-        place = "flag" if name in given else f"{where}, table [{model.section}]"
-        raise LayersimError(f"{place}: setting {name!r}: {first['msg']} (got {first['input']!r}).") from None
-    origins = {name: _origin(model, name, given, filed) for name in model.model_fields}
-    return Settings(config, origins)
-
-
-def _origin(model: type[StageConfig], name: str, given: Iterable[str], filed: Iterable[str]) -> str:
-    if name in given:
-        return "user (flag)"
-    if name in filed:
-        return f"user ({FILE_NAME})"
-    extra = model.model_fields[name].json_schema_extra
-    if isinstance(extra, dict) and "paper" in extra:
-        return f"paper: {extra['paper']}"
-    return "default"
-
-
-def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    names = sorted(known)
-    for key in given:
-        if key not in names:
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise LayersimError(f"{where}: unknown key {key!r}. {hint}Known keys: {', '.join(names)}.")
 
 
 class CorpusEntry(BaseModel):
@@ -201,15 +102,18 @@ class Workspace:
             document = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
         except (OSError, UnicodeDecodeError, TOMLKitError) as error:
             raise LayersimError(f"{file}: cannot be read as TOML: {error}.") from None
-        _refuse_unknown(document, _TOP_KEYS, str(file))
+        refuse_unknown(document, _TOP_KEYS, str(file))
         tables = {name: document.get(name, {}) for name in ("extract", "rank", "train")}
         corpora = {}
         for name, entry in _table(document, "corpora", file).items():
             if not isinstance(entry, dict):
                 raise LayersimError(f"{file}: [corpora.{name}] must be a table.")
-            _refuse_unknown(entry, CorpusEntry.model_fields, f"{file}, table [corpora.{name}]")
-            paths = {key: value if key == "phone_set" else _inside(root, str(value))
-                     for key, value in entry.items()}  # fmt: skip
+            refuse_unknown(entry, CorpusEntry.model_fields, f"{file}, table [corpora.{name}]")
+            paths = {
+                key: value if key == "phone_set" and not _inside(root, str(value)).is_file()
+                else (str if key == "phone_set" else Path)(_inside(root, str(value)))
+                for key, value in entry.items()
+            }  # fmt: skip
             try:
                 corpora[name] = CorpusEntry.model_validate(paths)
             except ValidationError as error:
@@ -354,12 +258,13 @@ def encoder_slug(encoder: str) -> str:
     return re.sub(r"[^\w.\-]+", "_", name) or "encoder"
 
 
-def file_sha256(path: Path) -> str:
-    """Hash a file's bytes."""
+def files_sha256(paths: Iterable[Path]) -> str:
+    """Hash the bytes of files, one after the other."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 
@@ -412,9 +317,10 @@ def library_versions() -> dict[str, str]:
 def write_run(
     folder: Path,
     stage: str,
-    settings: Settings[Any] | None,
+    study: Mapping[str, str],
+    settings: Settings[Any],
     inputs: Mapping[str, str],
-    results: Mapping[str, Any] | None = None,
+    results: Mapping[str, Any],
     notes: Iterable[str] = (),
 ) -> None:
     """Write ``run.json`` beside a stage's output; written last, it marks the output as complete.
@@ -422,8 +328,10 @@ def write_run(
     Parameters
     ----------
     stage : str
-        ``extract``, ``rank``, ``train`` ...
-    settings : Settings, optional
+        ``extract``, ``rank``, ``train``.
+    study : mapping
+        What the stage worked on: ``encoder``, and ``corpus`` or ``source`` and ``target``.
+    settings : Settings
         Written as one row per setting: name, value, origin, meaning.
     inputs : mapping
         What was read: a name and its hash.
@@ -433,12 +341,26 @@ def write_run(
     write_json(
         folder / "run.json",
         {
-            "stage": stage,
+            "command": command_line(stage, study, settings),
             "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "settings": settings.as_rows() if settings else [],
+            **study,
+            "settings": settings.as_rows(),
             "inputs": dict(inputs),
             "versions": library_versions(),
-            "results": dict(results or {}),
+            "results": dict(results),
             "notes": list(notes),
         },
     )
+
+
+def command_line(stage: str, study: Mapping[str, str], settings: Settings[Any]) -> str:
+    """Say which command asks for this run: the stage, what it works on, and the settings given as flags."""
+    options: dict[str, Any] = dict(study)
+    values = settings.config.model_dump(mode="json")
+    options |= {name: values[name] for name, origin in settings.origins.items() if origin == FLAG}
+    words = ["layersim", stage]
+    for name, value in options.items():
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(",".join(map(str, value)) if isinstance(value, list) else str(value))
+    return shlex.join(words)

@@ -4,7 +4,7 @@ Usage, after ``layersim extract`` in the workspace::
 
     python reports/six_directions.py WORKSPACE [--seeds 5]
 
-For each direction: the layer scores of five similarity definitions on the train splits and how well each
+For each direction: the layer scores of six similarity definitions on the train splits and how well each
 orders the layers by the transfer of a source-only linear probe (Spearman), then the target-test UAR of CC,
 standardised CC, and layer anchoring in two forms (each corpus standardised by itself; the plain form). The
 anchors are the Group of the default ranking. Nothing is chosen on target test labels: epochs are picked on
@@ -20,9 +20,10 @@ from pathlib import Path
 from layersim.adaptation.anchors import choose_anchors
 from layersim.adaptation.train import TrainConfig, train_pair
 from layersim.features.dataset import CorpusFeatures, open_corpus
+from layersim.settings import resolve_settings
 from layersim.similarity.moments import Features, Metric
 from layersim.similarity.rank import RankConfig, rank, rank_layers
-from layersim.workspace import Workspace, resolve_settings
+from layersim.workspace import Workspace
 
 DEFINITIONS: tuple[tuple[Metric, Features], ...] = (
     ("pairwise", "raw"), ("pairwise", "centred"), ("pairwise", "zscored"),

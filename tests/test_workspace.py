@@ -7,17 +7,8 @@ from typing import ClassVar
 import pytest
 
 from layersim.errors import LayersimError
-from layersim.workspace import (
-    CorpusEntry,
-    StageConfig,
-    Workspace,
-    encoder_slug,
-    file_sha256,
-    resolve_settings,
-    setting,
-    write_json,
-    write_run,
-)
+from layersim.settings import StageConfig, resolve_settings, setting
+from layersim.workspace import CorpusEntry, Workspace, encoder_slug, files_sha256, write_json, write_run
 
 
 class ToyConfig(StageConfig):
@@ -117,13 +108,15 @@ def test_a_pair_needs_two_different_known_corpora(tmp_path: Path) -> None:
         workspace.pair("iemocap")
 
 
-def test_run_json_holds_every_setting_with_its_origin(tmp_path: Path) -> None:
-    write_run(
-        tmp_path, "rank", resolve_settings(ToyConfig, {"seeds": 2}), {"manifest": "ab"}, notes=["3 short"]
-    )
+def test_run_json_holds_the_command_and_every_setting_with_its_origin(tmp_path: Path) -> None:
+    study = {"source": "emodb", "target": "casia", "encoder": "whisper base"}
+    settings = resolve_settings(ToyConfig, {"seeds": 2})
+    write_run(tmp_path, "rank", study, settings, {"manifest": "ab"}, {"best": "3"}, notes=["3 short"])
     run = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert {row["name"]: row["origin"] for row in run["settings"]}["seeds"] == "user (flag)"
     assert run["inputs"] == {"manifest": "ab"}
+    assert run["command"] == "layersim rank --source emodb --target casia --encoder 'whisper base' --seeds 2"
+    assert (run["source"], run["target"], run["results"]) == ("emodb", "casia", {"best": "3"})
     assert run["notes"] == ["3 short"]
     assert run["versions"]["numpy"][0].isdigit()
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]  # no temporary file stays
@@ -138,6 +131,6 @@ def test_json_refuses_what_is_not_a_number(tmp_path: Path) -> None:
 def test_slugs_and_hashes(tmp_path: Path) -> None:
     assert encoder_slug("openai/whisper-base") == "openai--whisper-base"
     (tmp_path / "a").write_bytes(b"abc")  # the well-known SHA-256 test vector
-    assert file_sha256(tmp_path / "a").startswith(
+    assert files_sha256([tmp_path / "a"]).startswith(
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )

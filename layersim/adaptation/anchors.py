@@ -22,7 +22,7 @@ import numpy as np
 
 from layersim.errors import LayersimError, StageMissingError
 from layersim.similarity.ranking import set_size
-from layersim.workspace import file_sha256, read_json
+from layersim.workspace import files_sha256, read_json
 
 Level = Literal["utterance", "phoneme"]
 _SETS = {"auto": "group", "best": "best", "worst": "worst"}  # word -> key of ranking.json
@@ -163,7 +163,7 @@ def _ranked(request: AnchorRequest, layers: Sequence[str], file: Path) -> Anchor
         f"({ranking.get('metric')}, {ranking.get('features')} features)",
         ranking={
             "file": str(file),
-            "sha256": file_sha256(file),
+            "sha256": files_sha256([file]),
             "level": request.level,
             "set": request.ranked,
             **{key: ranking.get(key) for key in ("metric", "features", "emotions", "resolved")},

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 
 from layersim.adaptation.standardise import Statistics, measure_statistics
+from layersim.corpus.manifest import utterance_keys
+from layersim.corpus.splits import assert_speaker_disjoint
 from layersim.errors import LayersimError
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ def read_pair(
             "epochs are chosen. Extract more (a larger --limit, or none), or mend the column split."
         )
     for corpus in (source, target):
-        _require_disjoint_speakers(corpus)
+        assert_speaker_disjoint(corpus.table)
     if len(source_train) < MINIMUM_SOURCE:
         raise LayersimError(
             f"{source.name}: {len(source_train)} train utterances of {', '.join(classes)} are too few to "
@@ -162,7 +164,7 @@ def read_unlabelled(corpus: CorpusFeatures, split: str, layers: Sequence[str]) -
     """
     part = corpus.restrict(split).without_labels()
     table = _by_key(part.table)
-    return UnlabelledFeatures(_keys(table), _read_layers(part, layers, table))
+    return UnlabelledFeatures(tuple(utterance_keys(table)), _read_layers(part, layers, table))
 
 
 def read_labelled(
@@ -178,19 +180,15 @@ def read_labelled(
     part = corpus.restrict(split)
     table = _by_key(part.table[part.table["emotion"].isin(list(classes))])
     return LabelledFeatures(
-        _keys(table),
+        tuple(utterance_keys(table)),
         _read_layers(part, layers, table),
         tuple(str(emotion) for emotion in table["emotion"]),
         tuple(str(speaker) for speaker in table["speaker"]),
     )
 
 
-def _keys(table: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(f"{name}/{one}" for name, one in zip(table["corpus"], table["utterance_id"], strict=True))
-
-
 def _by_key(table: pd.DataFrame) -> pd.DataFrame:
-    return table.iloc[np.argsort(np.array(_keys(table), dtype=object), kind="stable")]
+    return table.iloc[np.argsort(np.array(tuple(utterance_keys(table)), dtype=object), kind="stable")]
 
 
 def _read_layers(corpus: CorpusFeatures, layers: Sequence[str], table: pd.DataFrame) -> Tensor:
@@ -211,16 +209,6 @@ def _require_classes(
         raise LayersimError(
             f"{corpus.name}: no {split} utterance of {', '.join(absent)} in the features. "
             f"Extract more (a larger --limit, or none), or leave the class out: --emotions {kept}."
-        )
-
-
-def _require_disjoint_speakers(corpus: CorpusFeatures) -> None:
-    splits = corpus.table.loc[corpus.table["split"] != ""].groupby("speaker")["split"].nunique()
-    shared = sorted(str(speaker) for speaker in splits.index[splits > 1])
-    if shared:
-        raise LayersimError(
-            f"{corpus.name}: speaker {', '.join(shared[:10])} is in more than one split. "
-            "Give every speaker one split in the manifest and extract again."
         )
 
 

@@ -81,12 +81,15 @@ def predict(
 
 def _find_encoder(trained: TrainedModel, model: Path) -> str:
     """Return the encoder of the workspace around the model if it is the one, else the checkpoint's name."""
-    checkpoint = str(trained.description.encoder["checkpoint"])
+    described = trained.description.encoder
+    revision = f"@{described['revision']}" if described["revision"] else ""
+    checkpoint = f"{described['checkpoint']}{revision}"
     try:
         workspace = Workspace.find(model.resolve().parent)
     except LayersimError:  # a model may stand anywhere
         return checkpoint
-    return workspace.encoder if encoder_slug(workspace.encoder) == encoder_slug(checkpoint) else checkpoint
+    own = workspace.encoder.partition("@")[0]
+    return workspace.encoder if encoder_slug(own) == encoder_slug(described["checkpoint"]) else checkpoint
 
 
 def _load_encoder(trained: TrainedModel, checkpoint: str, device: str) -> Encoder:

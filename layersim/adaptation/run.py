@@ -21,7 +21,8 @@ from layersim.figures.confusion import confusion_matrix
 from layersim.figures.curves import training_curves
 from layersim.figures.save import save
 from layersim.metrics import uar
-from layersim.workspace import Progress, Settings, read_json, write_json, write_run, write_text
+from layersim.settings import Settings
+from layersim.workspace import Progress, read_json, write_json, write_run, write_text
 
 METRICS, PREDICTIONS, CURVES, RUN = "metrics.json", "predictions.csv", "curves.csv", "run.json"
 
@@ -70,11 +71,11 @@ class Run:
         }
 
     def what_changed(self) -> str | None:
-        """Compare the folder with what is asked: None if it is finished alike, "" if there is nothing yet.
+        """Compare the folder with what is asked: None if it is finished alike, "" if it is not finished.
 
         Otherwise says which settings or inputs differ, with both values of a setting.
         """
-        if not (self.folder / RUN).is_file():
+        if not all((self.folder / name).is_file() for name in (RUN, FILE_NAME, METRICS, PREDICTIONS, CURVES)):
             return ""
         found = read_json(self.folder / RUN)
         asked = json.loads(json.dumps(self.request()))
@@ -89,11 +90,6 @@ class Run:
             f"{name} changed"
             for name in sorted(inputs.keys() | self.inputs.keys())
             if inputs.get(name) != self.inputs.get(name)
-        ]
-        changed += [
-            f"{name} is gone"
-            for name in (FILE_NAME, METRICS, PREDICTIONS, CURVES)
-            if not (self.folder / name).is_file()
         ]
         return "; ".join(changed) or None
 
@@ -146,6 +142,7 @@ class Run:
         write_run(
             self.folder,
             "train",
+            {"source": self.source, "target": self.target, "encoder": str(self.encoder["checkpoint"])},
             self.settings,
             self.inputs,
             {"request": self.request(), "uar": scores["uar"]},

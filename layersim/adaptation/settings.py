@@ -8,7 +8,8 @@ from pydantic import field_validator
 
 from layersim.adaptation.anchors import parse_anchors
 from layersim.adaptation.coral import Form
-from layersim.workspace import StageConfig, setting
+from layersim.errors import LayersimError
+from layersim.settings import StageConfig, setting
 
 LAYER_ANCHORING = "Upadhyay et al. 2024, layer anchoring"
 
@@ -84,7 +85,10 @@ class TrainConfig(StageConfig):
     @field_validator("anchors")
     @classmethod
     def _anchors_can_be_read(cls, anchors: str) -> str:
-        parse_anchors(anchors)
+        try:
+            parse_anchors(anchors)
+        except LayersimError as error:
+            raise ValueError(str(error)) from None
         return anchors
 
     @field_validator("methods", "emotions")

@@ -24,9 +24,11 @@ from layersim.adaptation.method import Method, define_method
 from layersim.adaptation.result import MethodResult, TrainResult
 from layersim.adaptation.run import METRICS, Run, read_predictions
 from layersim.adaptation.settings import TrainConfig
-from layersim.errors import LayersimError
+from layersim.errors import LayersimError, StageMissingError
+from layersim.metrics import FEW_SPEAKERS
+from layersim.settings import Settings
 from layersim.similarity.rank import fingerprint
-from layersim.workspace import Progress, Settings, Workspace, no_progress, read_json, write_json, write_text
+from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from layersim.features.dataset import CorpusFeatures
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["TrainConfig", "train", "train_pair"]
 
 logger = logging.getLogger(__name__)
-
-FEW_SPEAKERS = 10  # below this a percentile interval over speakers is known to come out too narrow
 
 
 def train(
@@ -61,7 +61,8 @@ def train(
     StageMissingError
         If features or the ranking that the anchors need are missing.
     LayersimError
-        If the corpora do not fit each other or a setting does not fit them.
+        If the corpora do not fit each other or a setting does not fit them, or a model stands there that
+        was trained differently, and ``force`` is not set.
     """
     from layersim.features.dataset import open_corpus
 
@@ -81,8 +82,10 @@ def train(
 def _refuse_stale(anchors: Anchors, corpora: tuple[CorpusFeatures, CorpusFeatures]) -> None:
     """Refuse a ranking that was made from other features or labels than those at hand."""
     run = Path(anchors.ranking["file"]).with_name("run.json") if anchors.ranking else None
-    if run is None or not run.is_file():
+    if run is None:
         return
+    if not run.is_file():
+        raise StageMissingError(f"{run.parent}: the ranking was not finished. Run layersim rank again.")
     made_from = read_json(run)["inputs"]
     changed = [corpus.name for corpus in corpora if made_from.get(corpus.name) != fingerprint(corpus)]
     if changed:
@@ -147,7 +150,10 @@ def train_pair(
             )  # fmt: skip
             changed = run.what_changed()
             if changed and not force:
-                notes.append(f"{method.folder}/seed-{run.seed} was trained anew: {changed}")
+                raise LayersimError(
+                    f"{run.folder}: holds a model that was trained differently ({changed}). Replace it, and "
+                    "all like it, with --force."
+                )
             if force or changed is not None:
                 run.train(data, _part_of(progress, place * config.seeds + number, runs))
             progress("training", place * config.seeds + number + 1, runs)
@@ -159,8 +165,24 @@ def train_pair(
         tuple(notes), folder,
     )  # fmt: skip
     write_text(folder / "summary.csv", result.to_frame().to_csv(index=False, lineterminator="\n"))
-    write_json(folder / "summary.json", result.to_json())
+    write_json(folder / "summary.json", _with_earlier(result.to_json(), folder / "summary.json"))
     return result
+
+
+def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Add the methods of the last summary that this call did not train, if they are of the same data."""
+    if not file.is_file():
+        return document
+    earlier = read_json(file)
+    if any(earlier.get(key) != document[key] for key in ("encoder", "emotions", "counts")):
+        return document
+    present = {method["folder"] for method in document["methods"]}
+    kept = [method for method in earlier["methods"] if method["folder"] not in present]
+    return {
+        **document,
+        "anchors": document["anchors"] or earlier["anchors"],
+        "methods": [*kept, *document["methods"]],
+    }
 
 
 def _same_encoder(source: CorpusFeatures, target: CorpusFeatures) -> dict[str, Any]:
@@ -183,7 +205,7 @@ def _classes(
     source: CorpusFeatures, target: CorpusFeatures, emotions: Sequence[str] | None
 ) -> tuple[str, ...]:
     """Return the class list: as asked for, else what both corpora have, in alphabetical order."""
-    first, second = (set(corpus.table["emotion"]) for corpus in (source, target))
+    first, second = (set(corpus.restrict("train").table["emotion"]) for corpus in (source, target))
     if emotions is not None:
         for corpus, found in ((source, first), (target, second)):
             if unknown := [name for name in emotions if name not in found]:

@@ -43,7 +43,6 @@ class CorpusReport:
     without_text: int  # utterances
     overlap: dict[str, float]  # "validation" and "test": share of utterances whose text is also in train
     duplicates: list[list[str]]  # groups of utterances with the same samples
-    conflicts: list[str]  # what those groups put at odds: one recording in two splits, or of two emotions
     faults: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +50,7 @@ class CorpusReport:
         return dict(vars(self))
 
     def to_table(self) -> str:
-        """Return totals, emotions by split, sentence overlap, first duplicates, all conflicts and faults."""
+        """Return totals, emotions by split, sentence overlap, first duplicates, all faults."""
         splits = [split for split in ("train", "validation", "test", "") if split in self.split_speakers]
         head = ["emotion", *(split or "(none)" for split in splits), "all"]
         rows = [
@@ -77,7 +76,6 @@ class CorpusReport:
             lines += [f"    {', '.join(group)}" for group in self.duplicates[:SHOWN]]
             if len(self.duplicates) > SHOWN:
                 lines.append(f"    ... and {len(self.duplicates) - SHOWN} more")
-        lines += [f"    {conflict}" for conflict in self.conflicts]
         lines.append(f"  {len(self.faults)} faults" if self.faults else "  no faults")
         lines += [f"    {fault}" for fault in self.faults]
         return "\n".join(lines)
@@ -114,6 +112,9 @@ def check_corpus(manifest: pd.DataFrame, audio_root: Path, progress: Progress = 
             else:
                 digests[digest].append(key)
     duplicates = [group for group in digests.values() if len(group) > 1]
+    columns = (manifest[name].tolist() for name in ("split", "emotion"))
+    split_of, emotion_of = (dict(zip(keys, column, strict=True)) for column in columns)
+    faults += _conflicts(duplicates, split_of, emotion_of)
     for split in ("train", "validation", "test"):
         if not (manifest["split"] == split).any():
             faults.append(f"no utterance is in {split}: this corpus cannot be used where {split} is needed")
@@ -133,11 +134,6 @@ def check_corpus(manifest: pd.DataFrame, audio_root: Path, progress: Progress = 
         without_text=int((texts == "").sum()),
         overlap=_sentence_overlap(texts, manifest["split"]),
         duplicates=duplicates,
-        conflicts=_conflicts(
-            duplicates,
-            dict(zip(keys, manifest["split"].tolist(), strict=True)),
-            dict(zip(keys, manifest["emotion"].tolist(), strict=True)),
-        ),
         faults=faults,
     )
 

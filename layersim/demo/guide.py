@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from layersim.demo.corpus import RECIPES, make_corpus
 from layersim.demo.encoder import NAME, make_encoder
 from layersim.errors import LayersimError
-from layersim.workspace import FILE_NAME, Progress, Workspace, no_progress
+from layersim.settings import FILE_NAME
+from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.adaptation.result import TrainResult

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.encoder import Encoder
 from layersim.encoders.waveform import Wave
-from layersim.encoders.windows import SAMPLE_RATE
 from layersim.errors import LayersimError
 
 TOLERANCE = 1e-4  # relative, DESIGN's bound for "batched equals alone" too

@@ -7,7 +7,6 @@ by the hub's own bot beside it; that one is taken then, and named in the notes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from layersim.errors import LayersimError
+from layersim.workspace import files_sha256
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Not *.safetensors: some repositories keep the same weights several times, in other precisions.
@@ -61,7 +61,7 @@ def find_checkpoint(checkpoint: str) -> Checkpoint:
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
         files = _weight_files(folder, checkpoint)
-        return Checkpoint(folder.resolve().name, folder, None, _sha256(files))
+        return Checkpoint(folder.resolve().name, folder, None, files_sha256(files))
     name, _, revision = checkpoint.partition("@")
     if folder.exists() or not _HUB_ID.fullmatch(name):
         raise LayersimError(
@@ -74,7 +74,9 @@ def find_checkpoint(checkpoint: str) -> Checkpoint:
         if converted:
             folder = _fetch(name, converted)
             notes.append(f"{name}: weights from the hub's safetensors conversion, {name}@{converted}")
-    return Checkpoint(name, folder, folder.name, _sha256(_weight_files(folder, checkpoint)), tuple(notes))
+    return Checkpoint(
+        name, folder, folder.name, files_sha256(_weight_files(folder, checkpoint)), tuple(notes)
+    )
 
 
 def _weight_files(folder: Path, checkpoint: str) -> list[Path]:
@@ -103,15 +105,6 @@ def _weight_files(folder: Path, checkpoint: str) -> list[Path]:
         "unpickling runs code. Convert on a machine you trust (load with transformers, then "
         "save_pretrained), or name a revision that has them: OWNER/NAME@REVISION."
     )
-
-
-def _sha256(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def _fetch(name: str, revision: str | None) -> Path:

@@ -22,14 +22,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from layersim.corpus.audio import MINIMUM_SAMPLES
 from layersim.encoders.checkpoint import Checkpoint
 from layersim.encoders.families import Body
 from layersim.encoders.listening import on_input, on_output
 from layersim.encoders.waveform import Wave
 from layersim.encoders.windows import cut_windows
 from layersim.errors import AudioError, LayersimError
-
-MINIMUM_SAMPLES = 400  # 25 ms: the receptive field of one wav2vec 2.0 frame
 
 LAYER_RULE = (
     "0 = what enters block 1; k = what block k outputs, before any final layer norm; "
@@ -247,7 +246,7 @@ class Encoder:
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        """The precision asked for, whatever the caller's autocast; fp32 on a GPU means no TF32."""
+        """The precision asked for, whatever the caller's autocast; no TF32 in a GPU's fp32 convolutions."""
         dtype = _AUTOCAST[self.precision]
         on_gpu = self.device.type == "cuda"
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if on_gpu else nullcontext()

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.listening import on_output
 from layersim.encoders.waveform import Wave, WaveformBody
 from layersim.encoders.whisper import WhisperBody
-from layersim.encoders.windows import SAMPLE_RATE, FrameGrid
+from layersim.encoders.windows import FrameGrid
 from layersim.errors import LayersimError
 
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.checkpoint import Checkpoint, find_checkpoint
-from layersim.encoders.windows import SAMPLE_RATE
 from layersim.errors import LayersimError
 
 if TYPE_CHECKING:

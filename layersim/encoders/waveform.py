@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.exact import PaddingGuard
-from layersim.encoders.windows import SAMPLE_RATE, FrameGrid
+from layersim.encoders.windows import FrameGrid
 
 Wave = npt.NDArray[np.float32]
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.waveform import Wave
-from layersim.encoders.windows import SAMPLE_RATE, FrameGrid
+from layersim.encoders.windows import FrameGrid
 from layersim.errors import LayersimError
 
 

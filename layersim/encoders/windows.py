@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-SAMPLE_RATE = 16_000
+from layersim.corpus.audio import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

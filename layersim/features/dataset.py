@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from layersim.corpus.manifest import read_manifest, utterance_keys
 from layersim.errors import LayersimError, ProvenanceError, StageMissingError
 from layersim.features.cache import FeatureCache, Product, Rows, Vectors
 from layersim.features.provenance import ALL_UTTERANCES, describe_selection, refuse_other, utterances_sha256
-from layersim.workspace import Workspace
+from layersim.workspace import Workspace, files_sha256
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,14 @@ class CorpusFeatures:
         return phones.assign(row=rows)[np.isin(rows, self.rows)]
 
 
+def _named_encoder(workspace: Workspace) -> dict[str, str]:
+    """What is known of the workspace's encoder without loading it: a folder's weights, a hub id's name."""
+    folder = Path(workspace.encoder)
+    if not (folder.is_absolute() and folder.is_dir()):
+        return {"checkpoint": workspace.encoder.partition("@")[0]}
+    return {"weights_sha256": files_sha256(sorted(folder.glob("model*.safetensors")))}
+
+
 def open_corpus(workspace: Workspace, name: str, encoder: Mapping[str, Any] | None = None) -> CorpusFeatures:
     """Open one corpus's cache under the workspace's encoder and join it with its manifest.
 
@@ -102,8 +111,9 @@ def open_corpus(workspace: Workspace, name: str, encoder: Mapping[str, Any] | No
         cache = FeatureCache.open(folder)
     except StageMissingError as error:
         raise StageMissingError(f"{name}: {error}") from None
-    if encoder is not None:
-        refuse_other(folder, cache.provenance, {"encoder": encoder})
+    refuse_other(folder, cache.provenance, {"encoder": {**_named_encoder(workspace), **(encoder or {})}})
+    if entry.phone_set is not None:
+        refuse_other(folder, cache.provenance, {"phone_set": entry.phone_set})
     manifest = read_manifest(entry.manifest)
     row_of = {key: row for row, key in enumerate(utterance_keys(manifest))}
     gone = [key for key in cache.keys if key not in row_of]

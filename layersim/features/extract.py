@@ -24,16 +24,8 @@ from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
 from layersim.features.result import ExtractResult, describe_result
 from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
 from layersim.features.shards import clear, remove_left_overs
-from layersim.workspace import (
-    FILE_NAME,
-    Progress,
-    Settings,
-    StageConfig,
-    Workspace,
-    no_progress,
-    setting,
-    write_run,
-)
+from layersim.settings import FILE_NAME, Settings, StageConfig, setting
+from layersim.workspace import Progress, Workspace, no_progress, write_run
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
@@ -82,8 +74,9 @@ def extract(
     progress : callable
         Gets seconds of audio, done and in all, as ``extracting NAME``; files as ``checking NAME``.
     force : bool
-        Replace caches that were made with other settings. One made with these is kept: it has the same
-        bytes. Delete its folder to make it anew.
+        Replace caches that were made otherwise. One of the same provenance is kept: making it again gives
+        the same bytes, unless a file was exchanged for another of the same length, which is not noticed;
+        then delete the cache's folder.
     encoder : Encoder, optional
         Loaded already; None: the workspace's is loaded, after everything else has been checked.
 
@@ -270,5 +263,6 @@ def _extract_job(
     result.notes.extend(encoder.notes)
     if computed or not (folder / "run.json").exists():
         inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}
-        write_run(folder, "extract", settings, inputs, result.to_json(), result.notes)
+        study = {"corpus": job.corpus, "encoder": str(provenance["encoder"]["checkpoint"])}
+        write_run(folder, "extract", study, settings, inputs, result.to_json(), result.notes)
     return result

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from layersim.corpus.manifest import read_manifest
-from layersim.workspace import Workspace, encoder_slug, read_json
+from layersim.workspace import Workspace, encoder_slug, files_sha256, read_json
 
 LEVELS = ("utterance", "phoneme")
 
@@ -38,6 +38,13 @@ class TrainingOutputs:
 
     folder: Path
     summary: dict[str, Any]
+
+    def is_of_other_ranking(self) -> bool:
+        """Tell whether the ranking that chose the anchors has been replaced since."""
+        ranking = (self.summary["anchors"] or {}).get("ranking")
+        if not ranking or not Path(ranking["file"]).is_file():
+            return False
+        return bool(files_sha256([Path(ranking["file"])]) != ranking["sha256"])
 
     def first_run(self, method: dict[str, Any]) -> Path:
         """Return the folder of a method's first seed."""

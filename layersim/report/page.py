@@ -87,6 +87,11 @@ def _warnings(workspace: Workspace, corpora: list[CorpusOutputs], pairs: list[Pa
     ]
     if unresolved:
         found.append(f"The Group's cut is not resolved for {', '.join(unresolved)}.")
+    found += [
+        f"{pair.source} → {pair.target}: the models stand on another ranking than is shown: train again."
+        for pair in pairs
+        if pair.training is not None and pair.training.is_of_other_ranking()
+    ]
     if others := other_encoders(workspace):
         found.append(f"Results of other encoders stand in this workspace and not here: {', '.join(others)}.")
     return found

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from layersim.metrics import FEW_SPEAKERS
 from layersim.similarity.cosine import Cells, Side
 from layersim.similarity.moments import Features
 from layersim.similarity.ranking import SET_SIZE, set_size
 from layersim.similarity.selection import Level
-
-FEW_SPEAKERS = 10  # below this a percentile interval over speakers is known to come out too narrow
 
 
 def unit(level: Level) -> str:

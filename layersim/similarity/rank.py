@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from layersim.errors import LayersimError
+from layersim.errors import LayersimError, UsageError
 from layersim.features.provenance import differences
+from layersim.settings import FLAG, Settings, StageConfig, setting
 from layersim.similarity.cosine import Cells, LayerSimilarity, Side, compare, definition, usable_cells
 from layersim.similarity.draws import draw
 from layersim.similarity.moments import Features, Metric, gather, group_rows
@@ -32,7 +33,7 @@ from layersim.similarity.ranking import (
 from layersim.similarity.selection import Level, Selection, select_pair
 from layersim.similarity.tables import count_table, similarity_table, vowel_table
 from layersim.similarity.write import refuse_other_run, write_ranking
-from layersim.workspace import Progress, Settings, StageConfig, Workspace, no_progress, setting
+from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.features.dataset import CorpusFeatures
@@ -83,6 +84,9 @@ def effective_settings(settings: Settings[RankConfig]) -> Settings[RankConfig]:
     """Apply ``paper`` to a stage's settings, and name it as the origin of what it sets."""
     if not settings.config.paper:
         return settings
+    for name in ("metric", "features"):
+        if settings.origins[name] == FLAG:
+            raise UsageError(f"paper is set and fixes the {name}: leave --{name} out, or set paper = false.")
     origins = {**settings.origins, "metric": f"paper: {PAPER}", "features": f"paper: {PAPER}"}
     return Settings(settings.config.effective(), origins)
 
@@ -201,6 +205,8 @@ def rank(
     folder = workspace.rank_folder(source, target, settings.config.level)
     corpora = open_corpus(workspace, source), open_corpus(workspace, target)
     inputs = {corpus.name: fingerprint(corpus) for corpus in corpora}
+    # A wrong name is said before --force is advised.
+    select_pair(*corpora, settings.config.level, settings.config.emotions)
     refuse_other_run(folder, settings, inputs, force)
     ranking = rank_layers(*corpora, settings.config, progress)
     for note in ranking.notes:
@@ -306,10 +312,15 @@ def _same_encoder(source: CorpusFeatures, target: CorpusFeatures) -> str:
 
 
 def fingerprint(corpus: CorpusFeatures) -> str:
-    """Hash what rank reads of a corpus: what its cache was made from, and the train split's labels."""
+    """Hash what rank reads: what the cache was made from, its vowel classes, the train split's labels."""
     read = corpus.restrict("train").table[["corpus", "utterance_id", "speaker", "emotion"]]
+    vowels = None
+    if corpus.phone_set is not None:
+        from layersim.alignment.vowels import load_phone_set
+
+        vowels = sorted(load_phone_set(corpus.phone_set).classes.items())
     text = json.dumps(
-        [dict(corpus.cache.provenance), sorted(read.astype(str).to_numpy().tolist())],
+        [dict(corpus.cache.provenance), vowels, sorted(read.astype(str).to_numpy().tolist())],
         sort_keys=True, ensure_ascii=False,
     )  # fmt: skip
     return hashlib.sha256(text.encode()).hexdigest()

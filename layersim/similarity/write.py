@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from layersim.errors import LayersimError
+from layersim.settings import Settings
 from layersim.similarity.ranking import Ranking
-from layersim.workspace import Settings, read_json, write_json, write_run, write_text
+from layersim.workspace import read_json, write_json, write_run, write_text
 
 RUN = "run.json"
 
@@ -66,7 +67,8 @@ def write_ranking(
         "group": list(ranking.sets.group), "best": ranking.sets.best, "worst": list(ranking.sets.worst),
         "resolved": ranking.resolved, "files": [file.name for file in files],
     }  # fmt: skip
-    write_run(folder, "rank", settings, inputs, results, ranking.notes)
+    study = {"source": ranking.source, "target": ranking.target, "encoder": ranking.encoder}
+    write_run(folder, "rank", study, settings, inputs, results, ranking.notes)
     return [*files, folder / RUN]
 
 

@@ -13,7 +13,7 @@ import pytest
 from layersim.adaptation.settings import TrainConfig
 from layersim.features.cache import FeatureCache
 from layersim.features.dataset import CorpusFeatures
-from layersim.workspace import Settings, resolve_settings
+from layersim.settings import Settings, resolve_settings
 
 LAYERS = ("0", "1", "2", "3", "4", "5", "6")
 WIDTH = 6

@@ -10,7 +10,7 @@ from layersim.adaptation.anchors import choose_anchors, parse_anchors
 from layersim.adaptation.method import define_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.errors import LayersimError, StageMissingError
-from layersim.workspace import resolve_settings
+from layersim.settings import resolve_settings
 
 LAYERS = [str(layer) for layer in range(13)]
 RANKING: dict[str, Any] = {

@@ -19,7 +19,8 @@ from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import train, train_pair
 from layersim.errors import LayersimError, StageMissingError
 from layersim.features.dataset import CorpusFeatures
-from layersim.workspace import CorpusEntry, Settings, Workspace, resolve_settings
+from layersim.settings import Settings, resolve_settings
+from layersim.workspace import CorpusEntry, Workspace
 
 CLASSES = ["anger", "happiness", "neutral", "sadness"]
 ANCHORS = Anchors("2,3", ("2", "3"), "as listed")
@@ -150,19 +151,35 @@ def test_finished_runs_are_kept_and_what_is_missing_is_trained(
     assert len(trained) == 10 + 6
 
 
-def test_a_changed_setting_or_input_trains_anew_what_depends_on_it_and_says_so(
+def test_a_model_trained_otherwise_is_replaced_by_force_alone_and_the_difference_is_named(
     source: CorpusFeatures, target: CorpusFeatures, settings_of: Callable[..., Any],
     with_features: Callable[..., CorpusFeatures], tmp_path: Path, quick_figures: None,
 ) -> None:  # fmt: skip
     train_pair(source, target, settings_of(seeds=1), ANCHORS, tmp_path)
-    other_gamma = train_pair(source, target, settings_of(seeds=1, gamma=0.5), ANCHORS, tmp_path)
-    said = [note for note in other_gamma.notes if "trained anew" in note]
-    assert said == ["la-2-3/seed-0 was trained anew: gamma was 0.1, is 0.5"]  # cc and cc-std have no gamma
+    kept = (tmp_path / "la-2-3" / "seed-0" / "model.safetensors").read_bytes()
+    other_gamma = settings_of(seeds=1, gamma=0.5)
+    with pytest.raises(LayersimError, match=r"la-2-3.seed-0: .*\(gamma was 0\.1, is 0\.5\)\. .*--force"):
+        train_pair(source, target, other_gamma, ANCHORS, tmp_path)  # cc and cc-std have no gamma
+    assert (tmp_path / "la-2-3" / "seed-0" / "model.safetensors").read_bytes() == kept
+    train_pair(source, target, other_gamma, ANCHORS, tmp_path, force=True)
+    assert (tmp_path / "la-2-3" / "seed-0" / "model.safetensors").read_bytes() != kept
     changed = with_features(target, np.flatnonzero((target.table["split"] == "test").to_numpy()), by=0.5)
-    other_test = train_pair(source, changed, settings_of(seeds=1, gamma=0.5), ANCHORS, tmp_path)
-    said = [note for note in other_test.notes if "trained anew" in note]
-    assert len(said) == 3
-    assert all(note.endswith("target_test changed") for note in said)
+    with pytest.raises(LayersimError, match=r"cc.seed-0: .*\(target_test changed\)"):
+        train_pair(source, changed, other_gamma, ANCHORS, tmp_path)
+
+
+def test_the_summary_keeps_methods_of_the_same_data_that_this_call_did_not_train(
+    source: CorpusFeatures, target: CorpusFeatures, settings_of: Callable[..., Any], tmp_path: Path,
+    quick_figures: None,
+) -> None:  # fmt: skip
+    train_pair(source, target, settings_of(seeds=1, methods=("cc",)), None, tmp_path)
+    train_pair(source, target, settings_of(seeds=1, methods=("la",)), ANCHORS, tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert [method["folder"] for method in summary["methods"]] == ["cc", "la-2-3"]
+    only = settings_of(seeds=1, methods=("cc-std",), emotions=("anger", "sadness"))
+    train_pair(source, target, only, None, tmp_path)  # other classes: not comparable
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert [method["folder"] for method in summary["methods"]] == ["cc-std"]
 
 
 def test_progress_goes_from_0_to_all_runs(
@@ -201,6 +218,11 @@ def test_the_stage_takes_the_group_of_the_pairs_ranking_and_says_so(
     ranking = {"group": ["4", "1", "5"], "best": "4", "worst": ["2", "3", "6"], "resolved": True,
                "metric": "pairwise", "features": "centred", "emotions": ["anger", "sadness"]}  # fmt: skip
     file.write_text(json.dumps(ranking), "utf-8")
+    with pytest.raises(StageMissingError, match="the ranking was not finished"):
+        train(workspace, settings, "german", "english")
+    monkeypatch.setattr("layersim.adaptation.train.fingerprint", lambda corpus: corpus.name)
+    made_from = {"german": "german", "english": "english"}
+    file.with_name("run.json").write_text(json.dumps({"inputs": made_from}), "utf-8")
     result = train(workspace, settings, "german", "english")
     assert result.methods[-1].method.layers == ("1", "4", "5")
     assert result.folder == workspace.train_folder("german", "english")
@@ -280,7 +302,7 @@ def test_corpora_that_cannot_be_trained_on_are_refused_with_what_to_do(
     ):
         attempt(source, other)
     leaked = table["split"].mask(table.index == 0, "test")
-    with pytest.raises(LayersimError, match="english: speaker 00 is in more than one split"):
+    with pytest.raises(LayersimError, match="more than one split: english/00"):
         attempt(source, with_table(target, split=leaked))
     untested = with_table(target, split=table["split"].replace("test", ""))
     with pytest.raises(LayersimError, match=r"english: no utterance .* split test"):

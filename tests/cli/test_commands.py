@@ -66,7 +66,6 @@ def test_a_command_outside_a_workspace_says_how_to_make_one_and_exits_1(run_cli:
             ["init", "ws", "--encoder", "x", "--corpus", "a=b", "--corpus", "b=c", "--alignments", "d=e"],
             "no --corpus d=PATH goes with it",
         ),
-        (["rank", "--paper", "--metric", "centroid"], "--paper fixes metric and features"),
     ],
 )
 def test_a_usage_error_exits_2_and_says_what_was_expected(

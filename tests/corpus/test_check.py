@@ -43,7 +43,7 @@ def test_a_sound_corpus_is_counted(corpus):
     assert report.split_speakers == {"train": 2, "validation": 1, "test": 1}
     assert (report.sentences, report.without_text) == (8, 0)
     assert report.overlap == {"validation": 0.0, "test": 0.0}
-    assert (report.duplicates, report.conflicts, report.faults) == ([], [], [])
+    assert (report.duplicates, report.faults) == ([], [])
     assert json.loads(json.dumps(report.to_json(), allow_nan=False))["counts"] == report.counts
 
 
@@ -110,7 +110,7 @@ def test_the_same_samples_in_two_files_are_found_whatever_the_format(corpus):
     manifest.loc[2, "path"] = "2.flac"
     report = check_corpus(manifest, root)
     assert report.duplicates == [["tones/u0", "tones/u2"]]
-    assert report.conflicts == []  # one split, one emotion
+    assert report.faults == []  # one split, one emotion
     assert "1 groups of utterances with the same samples:\n    tones/u0, tones/u2" in report.to_table()
 
 
@@ -125,10 +125,9 @@ def test_one_recording_in_two_splits_or_under_two_emotions_is_named(corpus, twin
     manifest, root = corpus
     manifest.loc[twin, "path"] = "0.wav"
     report = check_corpus(manifest, root)
-    assert len(report.conflicts) == 1
-    assert conflict in report.conflicts[0]
-    assert report.conflicts[0] in report.to_table()
-    assert report.to_json()["conflicts"] == report.conflicts
+    assert len(report.faults) == 1
+    assert conflict in report.faults[0]
+    assert report.faults[0] in report.to_table()
 
 
 def test_stretches_of_one_file_are_no_duplicates_of_each_other(corpus):

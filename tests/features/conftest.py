@@ -72,6 +72,6 @@ def corpus(tmp_path: Path, make_corpus: Callable[..., SimpleNamespace]) -> Simpl
 def settings() -> Callable[..., Any]:
     """Extract settings from flags; shards of 3 utterances."""
     from layersim.features.extract import ExtractConfig
-    from layersim.workspace import resolve_settings
+    from layersim.settings import resolve_settings
 
     return lambda **flags: resolve_settings(ExtractConfig, {"shard_size": 3, **flags})

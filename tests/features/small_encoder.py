@@ -80,7 +80,7 @@ def extract_small(folder: Path, progress=lambda *_: None, **flags):
 
     from layersim.corpus.manifest import read_manifest
     from layersim.features.extract import ExtractConfig, extract_corpus
-    from layersim.workspace import resolve_settings
+    from layersim.settings import resolve_settings
 
     phones = pd.read_csv(folder / "phones.csv", dtype={"utterance_id": str, "phone": str})
     return extract_corpus(

@@ -27,7 +27,7 @@ def workspace(tmp_path, make_corpus):
         )
         for name in ("english", "german")
     }  # fmt: skip
-    return Workspace.create(tmp_path / "study", "tiny/encoder", entries)
+    return Workspace.create(tmp_path / "study", "small", entries)
 
 
 def test_all_corpora_are_extracted_and_open_joined_by_key(workspace, small, settings):
@@ -49,7 +49,7 @@ def test_all_corpora_are_extracted_and_open_joined_by_key(workspace, small, sett
 def test_faults_of_all_corpora_come_at_once_and_before_the_encoder_is_loaded(workspace, settings):
     for name in ("english", "german"):
         (workspace.root.parent / name / "audio/u04.wav").unlink()
-    # tiny/encoder does not exist: loading it would fail otherwise
+    # an encoder "small" does not exist: loading it would fail otherwise
     with pytest.raises(LayersimError, match=r"2 faults(.|\n)*english: .*u04.wav(.|\n)*german: .*u04.wav"):
         extract(workspace, settings())
 

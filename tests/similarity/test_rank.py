@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from layersim.errors import LayersimError
+from layersim.settings import resolve_settings
 from layersim.similarity.rank import PAPER, RankConfig, rank, rank_layers
-from layersim.workspace import CorpusEntry, Workspace, resolve_settings
+from layersim.workspace import CorpusEntry, Workspace
 
 QUICK = {"bootstraps": 100, "permutations": 50, "probe_limit": 0}
 SHAPES = [0.0, 0.0, 0.3, 0.2, 1.0, 0.9, 1.1, 0.1]  # layers 0..7: 4, 5 and 6 share emotion
