@@ -11,7 +11,7 @@ Conventions
 
 References
 ----------
-Okabe & Ito, "Color Universal Design", 2008. Petroff & Brewer's ColorBrewer scales (RdBu, YlGnBu).
+Okabe & Ito, "Color Universal Design", 2008. Brewer's ColorBrewer scales (RdBu, YlGnBu), by seaborn.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib.style
+import seaborn
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
@@ -68,14 +69,9 @@ SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "layersim",
 }
 
-SEQUENTIAL = LinearSegmentedColormap.from_list(
-    "layersim-sequential",
-    ["#F7FBE9", "#D5EDC4", "#9AD5BE", "#52B3C2", "#2A86B5", "#22559C", "#172B66"],
-)
-DIVERGING = LinearSegmentedColormap.from_list(
-    "layersim-diverging",
-    ["#0B3C78", "#2F79B5", "#8DC0DD", "#DCEAF2", "#F8F7F5", "#FBE3D3", "#F0A57F", "#CB5A43", "#7F1024"],
-)
+# ColorBrewer's scales: one hue direction for values of one sign, two around zero. Red is more.
+SEQUENTIAL: Colormap = seaborn.color_palette("YlGnBu", as_cmap=True)
+DIVERGING: Colormap = seaborn.color_palette("RdBu_r", as_cmap=True)
 
 
 def styled() -> AbstractContextManager[None]:

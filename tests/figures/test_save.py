@@ -77,16 +77,17 @@ def test_nothing_reaches_over_the_edge_of_its_figure():
         assert inked.y1 <= height
 
 
-def test_drawing_needs_no_pyplot(tmp_path):
+def test_drawing_leaves_no_figure_in_pyplots_global_list(tmp_path):
     program = """
 import pathlib, sys
 from layersim.figures.heatmap import heatmap
 from layersim.figures.save import save
 save(heatmap([[0.1]], ["a"], ["1"]), pathlib.Path(sys.argv[1]))
-print("matplotlib.pyplot" in sys.modules)
+import matplotlib.pyplot
+print(matplotlib.pyplot.get_fignums())
 """
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "figure")],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "[]"
