@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from layersim.corpus.manifest import read_manifest, utterance_keys
@@ -61,13 +60,6 @@ class CorpusFeatures:
         """Read one layer of a product, see `FeatureCache.read`; rows as in `table` or in `phones`."""
         rows = self.phones.index.to_numpy(dtype=np.int64) if product == "phone/mean" else self.rows
         return self.cache.read(product, layer, rows)
-
-    def mask(self, product: Product) -> npt.NDArray[np.bool_]:
-        """Which rows of the cache belong to these utterances: the mask for `FeatureCache.chunks`."""
-        phone_level = product == "phone/mean"
-        mask = np.zeros(self.cache.phone_count if phone_level else len(self.cache), dtype=bool)
-        mask[self.phones.index.to_numpy(dtype=np.int64) if phone_level else self.rows] = True
-        return mask
 
     @cached_property
     def phones(self) -> pd.DataFrame:

@@ -154,10 +154,6 @@ def test_a_restricted_corpus_cannot_give_away_what_it_does_not_hold(workspace, s
     assert len(train.read("phone/mean", "1")) == len(train.phones) < len(whole.phones)
     emotions = train.table["emotion"].loc[train.phones["row"]]
     assert emotions.index.isin(train.table.index).all()
-    for product in ("utterance/mean", "phone/mean"):
-        mask = train.mask(product)
-        streamed = np.concatenate([values for _, values in train.cache.chunks(product, "0", mask)])
-        np.testing.assert_array_equal(streamed, train.read(product, "0"))
     assert set(train.without_labels().table["emotion"]) == {""}
     with pytest.raises(LayersimError, match="no utterance with features is in split none"):
         whole.restrict("none")
