@@ -94,11 +94,11 @@ def test_init_writes_a_workspace_and_says_what_it_found(
 ) -> None:
     for name, language in (("one", "en"), ("two", "zh")):
         rows = ["utt_id,path,speaker,language,emotion,text"]
-        for speaker in "abcd":
-            for emotion in ("anger", "sadness"):
-                path = f"{speaker}/{emotion}.wav"
-                write_tone(tmp_path / name / path, 0.5)
-                rows.append(f"{speaker}_{emotion},{path},{speaker},{language},{emotion},hello")
+        places = [(speaker, emotion) for speaker in "abcd" for emotion in ("anger", "sadness")]
+        for seed, (speaker, emotion) in enumerate(places):
+            path = f"{speaker}/{emotion}.wav"
+            write_tone(tmp_path / name / path, 0.5, seed=seed)
+            rows.append(f"{speaker}_{emotion},{path},{speaker},{language},{emotion},hello")
         (tmp_path / name / "metadata.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     arguments = [
         "init",
