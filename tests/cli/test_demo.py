@@ -137,3 +137,30 @@ def test_the_demo_does_not_overwrite_without_force(demo: Demo, run_cli: Run) -> 
     code, out, err = run_cli(["demo"], demo.folder.parent)
     assert (code, out) == (1, "")
     assert "--force" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rank", "--level", "bogus"], "flag: setting 'level'"),
+        (["rank", "--paper", "--metric", "centroid"], "paper is set and fixes the metric"),
+        (["train", "--anchors", "nonsense"], "anchors 'nonsense' cannot be read. Known: auto, best"),
+        (["train", "--methods", "xx"], "flag: setting 'methods'"),
+        (["extract", "--device", "tpu"], "flag: setting 'device'"),
+    ],
+)
+def test_a_flag_with_a_value_that_is_not_allowed_exits_2(
+    demo: Demo, run_cli: Run, arguments: list[str], message: str
+) -> None:
+    code, out, err = run_cli(arguments, demo.folder)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_the_report_says_when_the_models_stand_on_another_ranking(demo: Demo, run_cli: Run) -> None:
+    code, _, err = run_cli(["rank", "--paper"], demo.folder)
+    assert code == 1
+    assert "holds a ranking made differently" in err
+    assert run_cli(["rank", "--paper", "--force"], demo.folder)[0] == 0
+    _, out, _ = run_cli(["report"], demo.folder)
+    assert "the models stand on another ranking than is shown" in Path(out.strip()).read_text("utf-8")

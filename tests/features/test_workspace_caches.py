@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,3 +159,23 @@ def test_a_restricted_corpus_cannot_give_away_what_it_does_not_hold(workspace, s
     assert set(train.without_labels().table["emotion"]) == {""}
     with pytest.raises(LayersimError, match="no utterance with features is in split none"):
         whole.restrict("none")
+
+
+def test_a_cache_of_an_encoder_folder_with_the_same_name_and_other_weights_is_refused(
+    workspace, small, settings, tmp_path
+):
+    extract(workspace, settings(), encoder=small.SmallEncoder())
+    (tmp_path / "elsewhere/small").mkdir(parents=True)
+    (tmp_path / "elsewhere/small/model.safetensors").write_bytes(b"other weights")
+    other = replace(workspace, encoder=str(tmp_path / "elsewhere/small"))
+    with pytest.raises(ProvenanceError, match=r"encoder\.weights_sha256: the cache has .*, asked for"):
+        open_corpus(other, "german")
+
+
+def test_a_cache_pooled_by_another_phone_set_than_the_workspace_names_is_refused(workspace, small, settings):
+    extract(workspace, settings(), encoder=small.SmallEncoder())
+    name = next(name for name in workspace.corpora if workspace.corpus(name).phone_set)
+    entry = workspace.corpus(name).model_copy(update={"phone_set": "pinyin"})
+    other = replace(workspace, corpora={**workspace.corpora, name: entry})
+    with pytest.raises(ProvenanceError, match=r"phone_set: the cache has .*, asked for 'pinyin'"):
+        open_corpus(other, name)

@@ -334,7 +334,7 @@ def test_rank_writes_json_tables_and_heatmaps_and_run_json_last(planted_pair, tm
     layers = pd.read_csv(folder / "layers.csv", dtype={"layer": str})
     assert layers.loc[layers["group"], "layer"].tolist() == ["4", "5", "6"]
     run = json.loads((folder / "run.json").read_text())
-    assert run["stage"] == "rank"
+    assert run["command"].startswith("layersim rank --source source --target target")
     assert set(run["results"]["files"]) == names - {"run.json"}
     assert "emotion labels of both corpora were used, target's included" in run["notes"][0]
     assert seen[0] == ("comparing layers", 0, 8)
