@@ -12,7 +12,7 @@ import pytest
 
 from layersim.errors import LayersimError
 from layersim.settings import resolve_settings
-from layersim.similarity.rank import PAPER, RankConfig, rank, rank_layers
+from layersim.similarity.rank import PAPER, RankConfig, fingerprint, rank, rank_layers
 from layersim.workspace import CorpusEntry, Workspace
 
 QUICK = {"bootstraps": 100, "permutations": 50, "probe_limit": 0}
@@ -413,3 +413,13 @@ def test_a_probe_that_does_not_converge_is_said(planted_pair, monkeypatch):
     monkeypatch.setattr("layersim.similarity.probe._ITERATIONS", 1)
     ranking = rank_layers(*planted_pair([0.0, 0.5]), RankConfig(bootstraps=0, permutations=0))
     assert "the probe's classifier did not converge on layers 0, 1." in ranking.notes
+
+
+def test_an_edited_phone_set_is_another_input(planted_pair, tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("phone,vowel,source\nIH,ɪ,mine\n", encoding="utf-8")
+    corpus = replace(planted_pair(SHAPES)[0], phone_set=str(file))
+    before = fingerprint(corpus)
+    assert fingerprint(corpus) == before
+    file.write_text("phone,vowel,source\nIH,i,mine\n", encoding="utf-8")
+    assert fingerprint(corpus) != before
