@@ -5,10 +5,11 @@ Usage, after ``layersim extract`` in the workspace::
     python reports/six_directions.py WORKSPACE [--seeds 5]
 
 For each direction: the layer scores of six similarity definitions on the train splits and how well each
-orders the layers by the transfer of a source-only linear probe (Spearman), then the target-test UAR of CC,
-standardised CC, and layer anchoring in two forms (each corpus standardised by itself; the plain form). The
-anchors are the Group of the default ranking. Nothing is chosen on target test labels: epochs are picked on
-source validation, all other settings are the defaults.
+orders the layers by the transfer of a source-only linear probe (Spearman); then the target-test UAR of CC,
+standardised CC, and layer anchoring in three forms: each corpus standardised by itself; the paper's plain
+form; and the first without CORAL, which leaves only the choice of layers. The anchors are the Group of the
+default ranking. Nothing is chosen on target test labels: epochs are picked on source validation, all other
+settings are the defaults.
 """
 
 from __future__ import annotations
@@ -114,6 +115,10 @@ def _train_all(
         ", source statistics": (
             folder.with_name(f"{folder.name}-plain"),
             {"methods": ("la",), "standardise": "source"},
+        ),
+        ", no CORAL": (
+            folder.with_name(f"{folder.name}-no-coral"),
+            {"methods": ("la",), "gamma": 0.0},
         ),
     }
     for suffix, (place, flags) in forms.items():
