@@ -3,13 +3,14 @@
 Conventions
 -----------
 - A stage's settings (see `layersim.settings`) stand in the table of ``layersim.toml`` that has its name.
-- Beside every output stands a ``run.json`` that says how it was made (`write_run`).
+- Beside every output stands a ``run.json`` that says how it was made (`layersim.provenance`).
 - Paths in ``layersim.toml`` may be absolute or relative to the workspace.
 
 Layout of a workspace::
 
     layersim.toml
     manifests/CORPUS.csv
+    align/CORPUS/phones.csv  words.csv  utterances.csv  emotions.csv  textgrids/SPEAKER/UTTERANCE.TextGrid
     cache/ENCODER/CORPUS/part-00000.h5 ...
     rank/ENCODER/SOURCE-to-TARGET/LEVEL/ranking.json ...
     train/ENCODER/SOURCE-to-TARGET/METHOD/seed-0/model.safetensors ...
@@ -21,13 +22,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tomlkit.exceptions import TOMLKitError
 
 from layersim.errors import LayersimError
-from layersim.settings import FILE_NAME, FLAG, ConfigT, Settings, refuse_unknown, resolve_settings
+from layersim.settings import FILE_NAME, ConfigT, Settings, refuse_unknown, resolve_settings
 
 Progress = Callable[[str, float, float], None]
 """Called as ``progress(label, done, total)`` while a stage works; the command line draws it."""
@@ -56,7 +53,8 @@ class CorpusEntry(BaseModel):
     phone_set: str | None = None
 
 
-_TOP_KEYS = ("encoder", "source", "target", "corpora", "extract", "rank", "train")
+_STAGES = ("align", "extract", "rank", "train")  # tables of settings
+_TOP_KEYS = ("encoder", "source", "target", "corpora", *_STAGES)
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Workspace:
     source: str | None
     target: str | None
     corpora: dict[str, CorpusEntry]
-    tables: dict[str, dict[str, Any]]  # the raw [extract], [rank], [train] tables
+    tables: dict[str, dict[str, Any]]  # the raw tables of the stages' settings
 
     @classmethod
     def find(cls, start: Path | None = None) -> Workspace:
@@ -103,7 +101,7 @@ class Workspace:
         except (OSError, UnicodeDecodeError, TOMLKitError) as error:
             raise LayersimError(f"{file}: cannot be read as TOML: {error}.") from None
         refuse_unknown(document, _TOP_KEYS, str(file))
-        tables = {name: document.get(name, {}) for name in ("extract", "rank", "train")}
+        tables = {name: document.get(name, {}) for name in _STAGES}
         corpora = {}
         for name, entry in _table(document, "corpora", file).items():
             if not isinstance(entry, dict):
@@ -154,7 +152,9 @@ class Workspace:
         names = list(corpora)
         document = tomlkit.document()
         document.add(
-            tomlkit.comment("A layersim study. In this folder: layersim extract | rank | train | report")
+            tomlkit.comment(
+                "A layersim study. In this folder: layersim align | extract | rank | train | report"
+            )
         )
         document.add(
             "encoder",
@@ -213,6 +213,10 @@ class Workspace:
     def settings(self, model: type[ConfigT], flags: Mapping[str, Any] | None = None) -> Settings[ConfigT]:
         """Resolve one stage's settings from flags, this workspace's file and the defaults."""
         return resolve_settings(model, flags, self.tables.get(model.section, {}), str(self.root / FILE_NAME))
+
+    def align_folder(self, corpus: str) -> Path:
+        """Where the alignments of one corpus stand."""
+        return self.root / "align" / corpus
 
     def cache_folder(self, corpus: str) -> Path:
         """Where the HDF5 shards of one corpus under this workspace's encoder stand."""
@@ -299,68 +303,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise LayersimError(f"{path}: expected a JSON object, found {type(document).__name__}.")
     return document
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    names = ("layersim", "torch", "transformers", "numpy", "pandas", "h5py", "soundfile", "soxr",
-             "scikit-learn", "scipy")  # fmt: skip
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def write_run(
-    folder: Path,
-    stage: str,
-    study: Mapping[str, str],
-    settings: Settings[Any],
-    inputs: Mapping[str, str],
-    results: Mapping[str, Any],
-    notes: Iterable[str] = (),
-) -> None:
-    """Write ``run.json`` beside a stage's output; written last, it marks the output as complete.
-
-    Parameters
-    ----------
-    stage : str
-        ``extract``, ``rank``, ``train``.
-    study : mapping
-        What the stage worked on: ``encoder``, and ``corpus`` or ``source`` and ``target``.
-    settings : Settings
-        Written as one row per setting: name, value, origin, meaning.
-    inputs : mapping
-        What was read: a name and its hash.
-    results, notes
-        A small summary, and everything that was counted rather than used.
-    """
-    write_json(
-        folder / "run.json",
-        {
-            "command": command_line(stage, study, settings),
-            "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            **study,
-            "settings": settings.as_rows(),
-            "inputs": dict(inputs),
-            "versions": library_versions(),
-            "results": dict(results),
-            "notes": list(notes),
-        },
-    )
-
-
-def command_line(stage: str, study: Mapping[str, str], settings: Settings[Any]) -> str:
-    """Say which command asks for this run: the stage, what it works on, and the settings given as flags."""
-    options: dict[str, Any] = dict(study)
-    values = settings.config.model_dump(mode="json")
-    options |= {name: values[name] for name, origin in settings.origins.items() if origin == FLAG}
-    words = ["layersim", stage]
-    for name, value in options.items():
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            words.append(",".join(map(str, value)) if isinstance(value, list) else str(value))
-    return shlex.join(words)

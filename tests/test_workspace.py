@@ -7,8 +7,9 @@ from typing import ClassVar
 import pytest
 
 from layersim.errors import LayersimError
+from layersim.provenance import run_changes, write_run
 from layersim.settings import StageConfig, resolve_settings, setting
-from layersim.workspace import CorpusEntry, Workspace, encoder_slug, files_sha256, write_json, write_run
+from layersim.workspace import CorpusEntry, Workspace, encoder_slug, files_sha256, write_json
 
 
 class ToyConfig(StageConfig):
@@ -120,6 +121,15 @@ def test_run_json_holds_the_command_and_every_setting_with_its_origin(tmp_path: 
     assert run["notes"] == ["3 short"]
     assert run["versions"]["numpy"][0].isdigit()
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]  # no temporary file stays
+
+
+def test_what_has_changed_since_a_finished_run_is_named(tmp_path: Path) -> None:
+    settings = resolve_settings(ToyConfig, {"seeds": 2})
+    assert run_changes(tmp_path, settings, {"manifest": "ab"}) is None
+    write_run(tmp_path, "rank", {}, settings, {"manifest": "ab", "phones": "x"}, {})
+    assert run_changes(tmp_path, settings, {"manifest": "ab", "phones": "x"}) == []
+    changes = run_changes(tmp_path, resolve_settings(ToyConfig, {"seeds": 3}), {"manifest": "cd"})
+    assert changes == ["seeds: 2 there, 3 now", "input 'manifest' has changed", "input 'phones' has changed"]
 
 
 def test_json_refuses_what_is_not_a_number(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from layersim.figures.confusion import confusion_matrix
 from layersim.figures.curves import training_curves
 from layersim.figures.save import save
 from layersim.metrics import uar
+from layersim.provenance import RUN, write_run
 from layersim.settings import Settings
-from layersim.workspace import Progress, read_json, write_json, write_run, write_text
+from layersim.workspace import Progress, read_json, write_json, write_text
 
-METRICS, PREDICTIONS, CURVES, RUN = "metrics.json", "predictions.csv", "curves.csv", "run.json"
+METRICS, PREDICTIONS, CURVES = "metrics.json", "predictions.csv", "curves.csv"
 
 # Settings that a single run does not depend on, beyond what its request says in their place.
 _ELSEWHERE = {"anchors", "methods", "emotions", "seeds", "seed", "standardise"}

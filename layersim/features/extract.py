@@ -24,8 +24,9 @@ from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
 from layersim.features.result import ExtractResult, describe_result
 from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
 from layersim.features.shards import clear, remove_left_overs
+from layersim.provenance import write_run
 from layersim.settings import FILE_NAME, Settings, StageConfig, setting
-from layersim.workspace import Progress, Workspace, no_progress, write_run
+from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder

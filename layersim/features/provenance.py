@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.corpus.manifest import utterance_keys
 from layersim.errors import ProvenanceError
-from layersim.workspace import library_versions
+from layersim.provenance import library_versions
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from layersim import __version__
 from layersim.errors import StageMissingError
+from layersim.provenance import library_versions
 from layersim.report.outputs import (
     CorpusOutputs,
     PairOutputs,
@@ -25,7 +26,7 @@ from layersim.report.outputs import (
     other_encoders,
     pair_outputs,
 )
-from layersim.workspace import Workspace, encoder_slug, library_versions, read_json, write_text
+from layersim.workspace import Workspace, encoder_slug, read_json, write_text
 
 NOTHING = "–"
 

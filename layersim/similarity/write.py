@@ -10,11 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from layersim.errors import LayersimError
+from layersim.provenance import RUN, run_changes, write_run
 from layersim.settings import Settings
 from layersim.similarity.ranking import Ranking
-from layersim.workspace import read_json, write_json, write_run, write_text
-
-RUN = "run.json"
+from layersim.workspace import read_json, write_json, write_text
 
 
 def refuse_other_run(folder: Path, settings: Settings[Any], inputs: dict[str, str], force: bool) -> None:
@@ -25,20 +24,7 @@ def refuse_other_run(folder: Path, settings: Settings[Any], inputs: dict[str, st
     LayersimError
         If the ranking there was made with other settings or from other inputs; they are named.
     """
-    if force or not (folder / RUN).exists():  # without run.json it was never finished
-        return
-    previous = read_json(folder / RUN)
-    before = {row["name"]: row["value"] for row in previous.get("settings", [])}
-    now = {row["name"]: row["value"] for row in settings.as_rows()}
-    changes = [
-        f"{name}: {before.get(name)} there, {now.get(name)} now"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-    ]
-    was = previous.get("inputs", {})
-    changes += [
-        f"input {name!r} has changed" for name in sorted({*was, *inputs}) if was.get(name) != inputs.get(name)
-    ]
+    changes = None if force else run_changes(folder, settings, inputs)
     if changes:
         raise LayersimError(
             f"{folder}: holds a ranking made differently ({'; '.join(changes)}). Replace it with --force."
