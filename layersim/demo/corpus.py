@@ -23,7 +23,7 @@ import pandas as pd
 from layersim.corpus.manifest import write_manifest
 from layersim.demo.emotions import EMOTIONS, draw_prosody
 from layersim.demo.sentences import ENGLISH, MANDARIN
-from layersim.demo.speech import SAMPLE_RATE, Line, Speech, synthesise
+from layersim.alignment.espeak import SAMPLE_RATE, Line, Speech, synthesise
 from layersim.workspace import CorpusEntry, Progress, no_progress, write_text
 
 PHONE_SET = "espeak-ipa"

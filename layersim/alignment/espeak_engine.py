@@ -1,14 +1,15 @@
 """espeak-ng in a process of its own: lines to speak come in as JSON, sound and events go out.
 
-Run as ``python -m layersim.demo.engine`` by `layersim.demo.speech`, never imported by it. espeak-ng keeps
+Run as ``python -m layersim.alignment.espeak_engine`` by `layersim.alignment.espeak`, never imported by it. espeak-ng keeps
 everything in global variables (the voice, noise generators, a pitch wobble that runs on from one utterance
 to the next) and may not be entered twice. One short process per list of lines gives each list a fresh,
 unshared engine: the same list gives the same samples, whatever was spoken before.
 
 On stdin: one JSON document ``{"library": path, "data": path, "lines": [[text, voice, rate, pitch,
 pitch_range, volume], ...]}``. On stdout, for each line: one row of JSON ``{"samples": n, "events":
-[[sample, label or null], ...]}``, then n little-endian 16-bit samples; or one row ``{"error": words}`` and
-no more. An event with a label starts a phone; one without starts a word, a clause or a pause.
+[[sample, label or null, character or null], ...]}``, then n little-endian 16-bit samples; or one row
+``{"error": words}`` and no more. An event with a label starts a phone; one with a character starts the word
+that begins at this place of the text (counted from 0); one with neither starts a clause or a pause.
 
 References
 ----------
@@ -56,6 +57,7 @@ class _Event(ctypes.Structure):
     )
 
 
+Event = tuple[int, str | None, int | None]  # sample, label, character
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
 )
@@ -73,7 +75,7 @@ class Engine:
     def __init__(self, library: str, data: str) -> None:
         self._variants = Path(data) / "voices" / "!v"
         self._samples = bytearray()
-        self._events: list[tuple[int, str | None]] = []
+        self._events: list[Event] = []
         try:
             self._espeak = ctypes.CDLL(library)
         except OSError as error:
@@ -102,15 +104,17 @@ class Engine:
             if kind == _PHONE:
                 address = ctypes.addressof(event.identity)
                 label = ctypes.string_at(address, 8).split(b"\0")[0].decode("utf-8")
-                self._events.append((event.sample, label or None))
-            elif kind in (_WORD, _SENTENCE, _END):
-                self._events.append((event.sample, None))
+                self._events.append((event.sample, label or None, None))
+            elif kind == _WORD:
+                self._events.append((event.sample, None, event.text_position - 1))
+            elif kind in (_SENTENCE, _END):
+                self._events.append((event.sample, None, None))
             position += 1
         return 0
 
     def speak(
         self, text: str, voice: str, rate: int, pitch: int, pitch_range: int, volume: int
-    ) -> tuple[bytes, list[tuple[int, str | None]]]:
+    ) -> tuple[bytes, list[Event]]:
         """Return the 16-bit samples of one line and its events in order.
 
         Raises
@@ -157,7 +161,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         sink.flush()
 
 
-def _write_row(sink: BinaryIO, row: dict[str, int | str | Sequence[tuple[int, str | None]]]) -> None:
+def _write_row(sink: BinaryIO, row: dict[str, int | str | Sequence[Event]]) -> None:
     sink.write(json.dumps(row).encode("ascii") + b"\n")
 
 

@@ -12,8 +12,8 @@ import espeakng_loader
 import numpy as np
 import pytest
 
-from layersim.demo.engine import reachable
-from layersim.demo.speech import SAMPLE_RATE, Line, Speech, phones_from_events, synthesise
+from layersim.alignment.espeak_engine import reachable
+from layersim.alignment.espeak import SAMPLE_RATE, Line, Speech, phones_from_events, synthesise
 from layersim.errors import LayersimError
 
 ENGLISH = Line("Take the better boat back to the city.", "en-us+m3")
@@ -121,20 +121,20 @@ def test_the_caller_may_stop_listening_early():
 
 def test_silence_goes_to_the_plosive_after_it_and_to_no_other_phone():
     wave = np.array([5] * 10 + [0] * 10 + [5] * 10 + [0] * 10 + [5] * 10, dtype=np.int16)
-    phones = phones_from_events([(0, None), (0, "a"), (20, "k"), (30, None), (40, "s")], wave)
+    phones = phones_from_events([(0, None, 0), (0, "a", None), (20, "k", None), (30, None, 4), (40, "s", None)], wave)
     samples = [(round(p.start * SAMPLE_RATE), round(p.end * SAMPLE_RATE), p.label) for p in phones]
     assert samples == [(0, 10, "a"), (10, 30, "k"), (40, 50, "s")]
 
 
 def test_a_closure_never_reaches_back_over_a_pause():
     wave = np.array([5] * 10 + [0] * 30 + [5] * 10, dtype=np.int16)
-    phones = phones_from_events([(0, "ˈa"), (12, None), (35, None), (40, "tʃ")], wave)
+    phones = phones_from_events([(0, "ˈa", None), (12, None, None), (35, None, None), (40, "tʃ", None)], wave)
     assert round(phones[1].start * SAMPLE_RATE) == 35
 
 
 def test_switch_marks_and_phones_without_time_are_no_phones():
     wave = np.full(20, 5, dtype=np.int16)
-    phones = phones_from_events([(0, "(en)"), (0, "a"), (10, "ə"), (10, "n")], wave)
+    phones = phones_from_events([(0, "(en)", None), (0, "a", None), (10, "ə", None), (10, "n", None)], wave)
     assert [phone.label for phone in phones] == ["a", "n"]
 
 
@@ -199,13 +199,13 @@ def test_the_library_itself_never_loads_the_engine():
         [sys.executable, "-c", "import sys, layersim.demo.guide; print(sorted(sys.modules))"],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
-    for heavy in ("'torch'", "'transformers'", "'layersim.demo.engine'"):
+    for heavy in ("'torch'", "'transformers'", "'layersim.alignment.espeak_engine'"):
         assert heavy not in done.stdout
 
 
 def test_one_engine_speaks_line_after_line_in_one_process():
     program = (
-        "import espeakng_loader as e; from layersim.demo.engine import Engine\n"
+        "import espeakng_loader as e; from layersim.alignment.espeak_engine import Engine\n"
         "engine = Engine(e.get_library_path(), e.get_data_path())\n"
         "print([len(engine.speak('Hello there.', 'en-us+m3', 175, 50, 50, 80)[0]) > 20000 for _ in range(3)])"
     )

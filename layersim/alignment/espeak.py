@@ -73,11 +73,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Phone:
-    """One phone: start and end in seconds, half-open, and its label."""
+    """One phone: start and end in seconds, half-open, its label, and where its word begins in the text."""
 
     start: float
     end: float
     label: str
+    character: int  # of the text, counted from 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def synthesise(lines: Sequence[Line]) -> Iterator[Speech]:
     }
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
-            [sys.executable, "-m", "layersim.demo.engine"],
+            [sys.executable, "-m", "layersim.alignment.espeak_engine"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, cwd=folder,
         )  # fmt: skip
         if process.stdin is None or process.stdout is None:
@@ -139,27 +140,32 @@ def _read_speech(stream: IO[bytes], line: Line, complaints: IO[bytes]) -> Speech
             f"{': ' + said[-1] if said else ''}. Reinstall the package espeakng-loader."
         )
     wave = np.frombuffer(data, dtype="<i2").astype(np.int16)
-    events = [(sample, label) for sample, label in answer["events"]]
+    events = [(sample, label, character) for sample, label, character in answer["events"]]
     return Speech(wave, tuple(phones_from_events(events, wave)))
 
 
-def phones_from_events(events: Sequence[tuple[int, str | None]], wave: NDArray[np.int16]) -> list[Phone]:
+def phones_from_events(
+    events: Sequence[tuple[int, str | None, int | None]], wave: NDArray[np.int16]
+) -> list[Phone]:
     """Turn espeak-ng's events into phones, by the conventions of this module.
 
     Parameters
     ----------
-    events : sequence of (sample, label or None)
-        In order. None, or a language switch such as ``(en)``, starts something that is no phone.
+    events : sequence of (sample, label or None, character or None)
+        In order. No label, or a language switch such as ``(en)``, starts something that is no phone; a
+        character starts the word that begins there in the text.
     wave : array, shape (samples,), int16
 
     >>> wave = np.array([9, 9, 9, 0, 0, 0, 9, 9], dtype=np.int16)
     >>> [(round(p.start * 22050), round(p.end * 22050), p.label)
-    ...  for p in phones_from_events([(0, "ˈɑ"), (6, "t"), (8, None)], wave)]
+    ...  for p in phones_from_events([(0, None, 0), (0, "ˈɑ", None), (6, "t", None), (8, None, None)], wave)]
     [(0, 3, 'ɑ'), (3, 8, 't')]
     """
     phones: list[Phone] = []
     free_from = 0  # the first sample after the last phone or boundary: where a closure may begin
-    for position, (sample, raw) in enumerate(events):
+    word = 0
+    for position, (sample, raw, character) in enumerate(events):
+        word = word if character is None else character
         label = (raw or "").replace("ˈ", "").replace("ˌ", "")
         if not label or label.startswith("("):
             free_from = max(free_from, sample)
@@ -170,6 +176,6 @@ def phones_from_events(events: Sequence[tuple[int, str | None]], wave: NDArray[n
         sounding = np.flatnonzero(wave[sample:following])
         start = free_from if label[0] in _STOPS else sample
         end = sample + int(sounding[-1]) + 1 if len(sounding) else following
-        phones.append(Phone(start / SAMPLE_RATE, end / SAMPLE_RATE, label))
+        phones.append(Phone(start / SAMPLE_RATE, end / SAMPLE_RATE, label, word))
         free_from = end
     return phones
