@@ -5,7 +5,8 @@ Conventions
 - Times are seconds from the start of the utterance's recording, half-open ``[start, end)``, rounded to
   microseconds.
 - Labels of silence are dropped and counted, and so are those of what the aligner could not name (``spn``) and
-  remarks in brackets (``[laughter]``, espeak-ng's ``(en)``).
+  remarks in brackets (``[laughter]``, espeak-ng's ``(en)``). Of words only silence is dropped: ``<unk>`` is a
+  word, and so is ``noise``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from layersim.errors import LayersimError
@@ -23,10 +24,12 @@ SILENCE = frozenset(
      "(sil)", "_", "#", "h#", "epi"}
 )  # fmt: skip
 UNNAMED = frozenset({"spn", "unk", "oov", "nsn", "noise", "lau"})  # a sound, but not which
+WORD_SILENCE = frozenset({"", "<eps>", "<sil>"})
 _REMARK = re.compile(r"<.+>|\[.+\]|\(.+\)")
 
 # Tier names seen for phones: MFA, WebMAUS, Praat users, Charsiu and others; compared without case.
 PHONE_TIERS = ("phones", "phone", "phonemes", "phoneme", "segments", "segment", "mau", "phn", "lab")
+WORD_TIERS = ("words", "word")
 
 _NOISE = 1e-3  # seconds by which neighbours may overlap: rounding to milliseconds, not an error
 _DIGITS = 6
@@ -40,27 +43,54 @@ class Segment(NamedTuple):
     label: str
 
 
-def choose_tier(tiers: Iterable[tuple[str, Sequence[Segment]]], where: str) -> list[Segment]:
+def choose_tier(
+    tiers: Iterable[tuple[str, Sequence[Segment]]], where: str, names: Sequence[str] = PHONE_TIERS
+) -> list[Segment]:
     """Return the segments of the phone tier; of several speakers' tiers (``name - phones``) all.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What the tier may be called, the likeliest first: `PHONE_TIERS` or `WORD_TIERS`.
 
     Raises
     ------
     LayersimError
-        If no tier is named like a phone tier.
+        If no tier is named like that.
     """
     named = [(name, name.rpartition(" - ")[2].strip().casefold(), segments) for name, segments in tiers]
-    for wanted in PHONE_TIERS:
+    for wanted in names:
         matching = [segments for _, plain, segments in named if plain == wanted]
         if matching:
             return sorted(segment for segments in matching for segment in segments)
     raise LayersimError(
-        f"{where}: no phone tier. Tiers: {', '.join(name for name, _, _ in named) or 'none'}; looked for "
-        f"{', '.join(PHONE_TIERS)}. Rename the tier."
+        f"{where}: no {names[0].removesuffix('s')} tier. Tiers: "
+        f"{', '.join(name for name, _, _ in named) or 'none'}; looked for {', '.join(names)}. Rename the tier."
     )
 
 
-def clean_segments(segments: Sequence[Segment], where: str) -> tuple[list[Segment], Counter[str], list[str]]:
+def phone_kind(label: str) -> str:
+    """Say whether a label of a phone tier is ``silence``, ``unnamed``, or a phone (``""``)."""
+    plain = label.casefold()
+    if plain in SILENCE:
+        return "silence"
+    return "unnamed" if plain in UNNAMED or _REMARK.fullmatch(label) else ""
+
+
+def word_kind(label: str) -> str:
+    """Say whether a label of a word tier is ``silence`` or a word (``""``)."""
+    return "silence" if label.casefold() in WORD_SILENCE else ""
+
+
+def clean_segments(
+    segments: Sequence[Segment], where: str, kind: Callable[[str], str] = phone_kind
+) -> tuple[list[Segment], Counter[str], list[str]]:
     """Check and sort one utterance's segments.
+
+    Parameters
+    ----------
+    kind : callable
+        What a label is: `phone_kind` or `word_kind`.
 
     Returns
     -------
@@ -76,7 +106,6 @@ def clean_segments(segments: Sequence[Segment], where: str) -> tuple[list[Segmen
     dropped: Counter[str] = Counter()
     for start, end, label in sorted(Segment(round(s, _DIGITS), round(e, _DIGITS), n) for s, e, n in segments):
         name = label.strip()
-        plain = name.casefold()
         if not (math.isfinite(start) and math.isfinite(end)):
             faults.append(f"{where}: {name!r} has times {start} and {end}, which are no times")
         elif start < -_NOISE:
@@ -85,10 +114,8 @@ def clean_segments(segments: Sequence[Segment], where: str) -> tuple[list[Segmen
             faults.append(f"{where}: {name!r} ends at {end:g} s, before its start at {start:g} s")
         elif end == max(start, 0.0):
             faults.append(f"{where}: {name!r} at {start:g} s has no length")
-        elif plain in SILENCE:
-            dropped["silence"] += 1
-        elif plain in UNNAMED or _REMARK.fullmatch(name):
-            dropped["unnamed"] += 1
+        elif what := kind(name):
+            dropped[what] += 1
         elif kept and start < kept[-1].end and (kept[-1].end - start > _NOISE or kept[-1].end >= end):
             faults.append(
                 f"{where}: {name!r} starts at {start:g} s, inside {kept[-1].label!r}, which ends at "

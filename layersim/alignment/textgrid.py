@@ -31,12 +31,28 @@ _TIMES = {"IntervalTier": 2, "TextTier": 1}  # numbers before each label
 
 
 def read_textgrid(file: Path) -> list[Segment]:
-    """Read the phone tier of a TextGrid: long or short form, UTF-8 or UTF-16, whatever sizes it states.
+    """Read the phone tier of a TextGrid.
 
     Raises
     ------
     LayersimError
         If it is no TextGrid, ends in the middle, or has no interval tier named like a phone tier.
+    """
+    return choose_tier(read_tiers(file), str(file))
+
+
+def read_tiers(file: Path) -> list[tuple[str, list[Segment]]]:
+    """Read the interval tiers of a TextGrid: long or short form, UTF-8 or UTF-16, whatever sizes it states.
+
+    Returns
+    -------
+    list of (name, segments)
+        In the file's order, labels as they stand.
+
+    Raises
+    ------
+    LayersimError
+        If it is no TextGrid or ends in the middle.
     """
     tokens: list[str | float] = [
         float(found["number"]) if found["string"] is None else found["string"].replace('""', '"').strip()
@@ -51,7 +67,7 @@ def read_textgrid(file: Path) -> list[Segment]:
     while place < len(tokens):
         name, segments, place = _read_tier(tokens, place, file)
         tiers.append((name, segments))
-    return choose_tier([(name, segments) for name, segments in tiers if segments is not None], str(file))
+    return [(name, segments) for name, segments in tiers if segments is not None]
 
 
 def _read_tier(
