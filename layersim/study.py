@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.readers import read_alignments
-from layersim.alignment.vowels import detect_phone_set, load_phone_set
+from layersim.alignment.vowels import detect_phone_set
 from layersim.corpus.importers import ImportResult, import_corpus
 from layersim.corpus.manifest import shared_emotions, write_manifest
 from layersim.errors import LayersimError

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 
+from layersim.alignment.phone_set import known_phone_sets
 from layersim.alignment.readers import read_alignments
-from layersim.alignment.vowels import known_phone_sets
 from layersim.corpus.manifest import read_manifest
 from layersim.errors import LayersimError, summarise_faults
 from layersim.features.cache import FeatureCache

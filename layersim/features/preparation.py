@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from layersim.alignment.vowels import load_phone_set, map_vowels
+from layersim.alignment.phone_set import load_phone_set
+from layersim.alignment.vowels import map_classes
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
 from layersim.corpus.manifest import manifest_sha256, utterance_keys
 from layersim.corpus.sample import balanced_sample
@@ -131,7 +132,7 @@ def prepare_corpus(
     chosen = pd.DataFrame({"utterance_id": [], "phone": [], "start": [], "end": []})
     if phones is not None:
         table = phones.table[phones.table["utterance_id"].isin(manifest["utterance_id"])]
-        aligned, unknown = map_vowels(table.reset_index(drop=True), load_phone_set(phones.phone_set))
+        aligned, unknown = map_classes(table.reset_index(drop=True), load_phone_set(phones.phone_set))
         chosen = aligned[aligned["vowel"] != ""] if phones.which == "vowels" else aligned
         if unknown:
             notes.append(_unknown_note(phones.phone_set, unknown))

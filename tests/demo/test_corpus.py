@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from layersim.alignment.phone_set import load_phone_set
+from layersim.alignment.vowels import map_classes
 from layersim.corpus.audio import read_audio
 from layersim.corpus.manifest import read_manifest
 from layersim.demo.corpus import RECIPES, make_corpus
@@ -112,12 +114,11 @@ def test_progress_counts_every_utterance(tmp_path):
 
 
 def test_the_phone_set_knows_every_phone(made):
-    vowels = pytest.importorskip("layersim.alignment.vowels")
-    known = vowels.load_phone_set("espeak-ipa")
+    known = load_phone_set("espeak-ipa")
     for entry in made[1].values():
         phones = pd.read_csv(entry.alignments, keep_default_na=False)
-        _, unknown = vowels.map_vowels(phones, known)
-        assert unknown == {}
+        for kind in ("vowel", "consonant"):
+            assert map_classes(phones, known, kind)[1] == {}
 
 
 def test_sentences_are_twelve_and_in_their_own_script():
