@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -68,8 +68,15 @@ def write_run(
     )
 
 
-def run_changes(folder: Path, settings: Settings[Any], inputs: Mapping[str, str]) -> list[str] | None:
+def run_changes(
+    folder: Path, settings: Settings[Any], inputs: Mapping[str, str], but: Collection[str] = ()
+) -> list[str] | None:
     """Say what is different now from the finished run that stands in a folder.
+
+    Parameters
+    ----------
+    but : collection of str
+        Settings that do not count, since they change no result.
 
     Returns
     -------
@@ -84,7 +91,7 @@ def run_changes(folder: Path, settings: Settings[Any], inputs: Mapping[str, str]
     changes = [
         f"{name}: {before.get(name)} there, {now.get(name)} now"
         for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
+        if name not in but and before.get(name) != now.get(name)
     ]
     was = previous.get("inputs", {})
     return changes + [

@@ -1,0 +1,421 @@
+"""The align stage around an aligner that spaces phones evenly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from layersim.alignment.align import AlignConfig, align
+from layersim.alignment.aligned import Alignment, Failure, Recording
+from layersim.alignment.aligners import Aligned
+from layersim.alignment.outputs import find_outputs
+from layersim.alignment.readers import read_alignments
+from layersim.alignment.result import AlignResult, LeftAlone
+from layersim.alignment.segments import Segment
+from layersim.corpus.manifest import COLUMNS
+from layersim.errors import LayersimError, UsageError
+from layersim.settings import resolve_settings
+from layersim.workspace import CorpusEntry, Progress, Workspace
+
+EMOTIONS = ("anger", "neutral", "sadness")
+
+
+@dataclass
+class EvenAligner:
+    """Gives every letter of a text the same length, from 0.1 s on; words between blanks."""
+
+    phone_set: str | None = "arpabet"
+    step: float = 0.05
+    fail: tuple[str, ...] = ()
+    forget: tuple[str, ...] = ()
+    calls: list[tuple[str, list[str]]] = field(default_factory=list)
+    name: str = "builtin"
+
+    def align(
+        self, recordings: Sequence[Recording], folder: Path, language: str, progress: Progress
+    ) -> Aligned:
+        self.calls.append((language, [recording.utterance_id for recording in recordings]))
+        folder.mkdir(parents=True, exist_ok=True)
+        results = [
+            self._one(recording) for recording in recordings if recording.utterance_id not in self.forget
+        ]
+        return Aligned(results[::-1], self.phone_set, "letters", "even 1.0", {"zzz": 2}, {"u01": 2})
+
+    def _one(self, recording: Recording) -> Alignment | Failure:
+        if recording.utterance_id in self.fail:
+            return Failure(recording.utterance_id, "too short for its phones")
+        words, phones, time = [], [], 0.1
+        for word in recording.text.split():
+            begin = time
+            for letter in word:
+                phones.append(Segment(time, time + self.step, letter))
+                time += self.step
+            words.append(Segment(begin, time, word))
+        score = -60.0 - int(recording.utterance_id[-2:]) % 5
+        return Alignment(recording.utterance_id, 9.0, tuple(words), tuple(phones), score)
+
+
+def manifest_rows(name: str, count: int = 12, **changes: Any) -> pd.DataFrame:
+    rows = [
+        {
+            "corpus": name, "utterance_id": f"u{number:02d}", "path": f"audio/u{number:02d}.wav",
+            "start": np.nan, "end": np.nan, "speaker": f"s{number % 3}", "language": "en",
+            "emotion": EMOTIONS[number // 3 % 3], "split": ("train", "validation", "test")[number % 3],
+            "text": "AH IY", "source_label": "", **changes,
+        }
+        for number in range(count)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)[list(COLUMNS)]
+
+
+Make = Callable[..., Workspace]
+
+
+@pytest.fixture
+def make(tmp_path: Path, write_tone: Callable[..., Path]) -> Make:
+    """A workspace of corpora: ``make(english=manifest_rows("english"), ...)``."""
+
+    def made(
+        entries: dict[str, dict[str, Any]] | None = None, toml: str = "", **manifests: pd.DataFrame
+    ) -> Workspace:
+        corpora = {}
+        for name, manifest in manifests.items():
+            folder = tmp_path / name
+            for path in manifest["path"]:
+                if not (folder / path).exists():
+                    write_tone(folder / path, 0.6)
+            manifest.to_csv(folder / "manifest.csv", index=False)
+            corpora[name] = CorpusEntry(
+                manifest=folder / "manifest.csv", audio_root=folder, **(entries or {}).get(name, {})
+            )
+        root = tmp_path / "study"
+        Workspace.create(root, "small", corpora, force=True)
+        if toml:
+            with (root / "layersim.toml").open("a", encoding="utf-8") as stream:
+                stream.write(toml)
+        return Workspace.read(root)
+
+    return made
+
+
+def settings(**flags: Any) -> Any:
+    return resolve_settings(AlignConfig, flags)
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def only(results: list[AlignResult | LeftAlone]) -> AlignResult:
+    (result,) = results
+    assert isinstance(result, AlignResult)
+    return result
+
+
+def test_a_corpus_is_aligned_whole_whatever_the_split_and_written_in_the_manifests_order(make: Make) -> None:
+    workspace, aligner = make(english=manifest_rows("english")), EvenAligner()
+    result = only(align(workspace, settings(), aligner=aligner))
+    assert aligner.calls == [("en", [f"u{number:02d}" for number in range(12)])]
+    assert (result.utterances, result.aligned, result.failed, result.phones, result.words) == (
+        12,
+        12,
+        0,
+        48,
+        24,
+    )
+    folder = workspace.align_folder("english")
+    phones = table(folder / "phones.csv")
+    assert [row["utterance_id"] for row in phones[::4]] == [f"u{number:02d}" for number in range(12)]
+    assert phones[1] == {"utterance_id": "u00", "start": "0.150000", "end": "0.200000", "phone": "H"}
+    assert table(folder / "words.csv")[1] == {
+        "utterance_id": "u00", "start": "0.200000", "end": "0.300000", "word": "IY"
+    }  # fmt: skip
+    row = table(folder / "utterances.csv")[1]
+    assert (row["utterance_id"], row["seconds"], row["machine_text"], row["phones"]) == (
+        "u01",
+        "0.6",
+        "0",
+        "4",
+    )
+    assert (row["flags"], row["failure"]) == ("unknown words", "")
+    run = json.loads((folder / "run.json").read_text("utf-8"))
+    assert run["command"] == "layersim align --corpus english"
+    assert run["results"]["phone_set"] == "arpabet"
+    assert result.log_likelihood_median == pytest.approx(np.median([-60.0 - n % 5 for n in range(12)]))
+    assert [file.name for file in sorted(folder.iterdir())] == [
+        "emotions.csv", "phones.csv", "run.json", "textgrids", "utterances.csv", "words.csv", "work",
+    ]  # fmt: skip
+
+
+def test_the_table_and_the_textgrids_read_back_as_the_same_alignment(make: Make) -> None:
+    rows = manifest_rows("english")
+    rows.loc[3, "utterance_id"] = "s0/deep/u03"
+    workspace = make(english=rows)
+    align(workspace, settings(), aligner=EvenAligner())
+    folder, names = workspace.align_folder("english"), rows["utterance_id"].tolist()
+    flat, grids = (read_alignments(folder / part, names) for part in ("phones.csv", "textgrids"))
+    pd.testing.assert_frame_equal(flat.phones, grids.phones)
+    assert len(flat.phones) == 48
+    assert flat.missing == grids.missing == []
+
+
+def test_textgrids_open_in_praatio_and_in_praat_itself(make: Make) -> None:
+    from praatio import textgrid
+
+    parselmouth = pytest.importorskip("parselmouth")
+    workspace = make(english=manifest_rows("english"))
+    align(workspace, settings(), aligner=EvenAligner())
+    file = workspace.align_folder("english") / "textgrids/s1/u01.TextGrid"
+    grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=False)
+    assert grid.tierNames == ("words", "phones")
+    assert [(round(s, 6), round(e, 6), label) for s, e, label in grid.getTier("words").entries] == [
+        (0.1, 0.2, "AH"), (0.2, 0.3, "IY"),
+    ]  # fmt: skip
+    praat = parselmouth.praat
+    opened = parselmouth.Data.read(str(file))
+    assert praat.call(opened, "Get total duration") == pytest.approx(0.6)
+    assert praat.call(opened, "Get number of tiers") == 2
+    assert praat.call(opened, "Get label of interval", 2, 3) == "H"  # the first is the silence before
+
+
+def test_names_that_a_file_system_refuses_or_takes_for_the_same_get_files_of_their_own(make: Make) -> None:
+    rows = manifest_rows("english", 4)
+    rows["utterance_id"] = ["a:b00", "a?b01", "A_B02", "a_b02"]
+    rows["speaker"] = ["s/1", "s/1", "s/1", "s/1"]
+    rows["split"] = "train"
+    workspace = make(english=rows)
+    align(workspace, settings(), aligner=EvenAligner())
+    folder = workspace.align_folder("english")
+    grids = [row["textgrid"] for row in table(folder / "utterances.csv")]
+    assert sorted(grids) == [
+        "textgrids/s_1/A_B02-2.TextGrid", "textgrids/s_1/a_b00.TextGrid", "textgrids/s_1/a_b01.TextGrid",
+        "textgrids/s_1/a_b02.TextGrid",
+    ]  # fmt: skip
+    assert all((folder / name).is_file() for name in grids)
+
+
+def test_every_failure_is_listed_with_its_reason_and_counted_by_emotion(make: Make, tmp_path: Path) -> None:
+    rows = manifest_rows("english")
+    rows.loc[0, "text"] = "  "
+    rows.loc[1, "language"] = ""
+    workspace = make(english=rows)
+    (tmp_path / "english/audio/u02.wav").unlink()
+    result = only(align(workspace, settings(), aligner=EvenAligner(fail=("u03",), forget=("u04",))))
+    reasons = {
+        row["utterance_id"]: row["failure"]
+        for row in table(workspace.align_folder("english") / "utterances.csv")
+        if row["failure"]
+    }
+    assert list(reasons) == ["u00", "u01", "u02", "u03", "u04"]
+    expected = ("no text: fill .* --transcribe", "no language", "no such file", "too short", "gave nothing")
+    for reason, wanted in zip(reasons.values(), expected, strict=True):
+        assert re.search(wanted, reason)
+    assert [(row.emotion, row.failed) for row in result.by_emotion] == [
+        ("anger", 3), ("neutral", 2), ("sadness", 0),
+    ]  # fmt: skip
+    assert "5 utterances have no alignment: anger 3 of 6, neutral 2 of 3" in result.notes
+
+
+def test_what_is_there_already_is_not_made_again(make: Make) -> None:
+    workspace, aligner = make(english=manifest_rows("english")), EvenAligner()
+    first = only(align(workspace, settings(), aligner=aligner))
+    run = (workspace.align_folder("english") / "run.json").read_bytes()
+    second = only(align(workspace, settings(jobs=3), aligner=aligner))  # how many at once changes nothing
+    assert len(aligner.calls) == 1
+    assert second == first.model_copy(update={"done_already": True})
+    assert "done already" in second.to_table()
+    assert "done already" not in first.to_table()
+    assert (workspace.align_folder("english") / "run.json").read_bytes() == run
+
+
+def test_other_texts_labels_settings_or_aligners_are_refused_without_force(make: Make) -> None:
+    workspace = make(english=manifest_rows("english"))
+    align(workspace, settings(), aligner=EvenAligner())
+    cases = [
+        (manifest_rows("english", text="AH"), {}, "builtin", "input 'texts' has changed"),
+        (
+            manifest_rows("english", speaker="s9", split="train"),
+            {},
+            "builtin",
+            "input 'recordings' has changed",
+        ),
+        (manifest_rows("english", emotion="fear"), {}, "builtin", "input 'emotions' has changed"),
+        (manifest_rows("english"), {"seed": 4}, "builtin", "seed: 0 there, 4 now"),
+        (manifest_rows("english"), {}, "mfa", "input 'aligner' has changed"),
+    ]
+    for manifest, flags, name, message in cases:
+        manifest.to_csv(workspace.corpus("english").manifest, index=False)
+        with pytest.raises(
+            LayersimError, match=rf"made differently \({message}\)\. Replace them with --force"
+        ):
+            align(workspace, settings(**flags), aligner=EvenAligner(name=name))
+    manifest_rows("english", text="AH").to_csv(workspace.corpus("english").manifest, index=False)
+    result = only(align(workspace, settings(), aligner=EvenAligner(), force=True))
+    assert result.words == 12
+    moved = manifest_rows("english", text="AH").iloc[::-1]
+    moved.to_csv(workspace.corpus("english").manifest, index=False)  # the order of rows says nothing
+    assert only(align(workspace, settings(), aligner=EvenAligner())).done_already
+
+
+def test_a_run_that_was_killed_leaves_nothing_that_counts_and_goes_on(make: Make) -> None:
+    @dataclass
+    class Killed(EvenAligner):
+        def _one(self, recording: Recording) -> Alignment | Failure:
+            if recording.utterance_id == "u05":
+                raise KeyboardInterrupt
+            return super()._one(recording)
+
+    workspace = make(english=manifest_rows("english"))
+    align(workspace, settings(), aligner=EvenAligner())
+    whole = {
+        file: file.read_bytes()
+        for file in workspace.align_folder("english").rglob("*")
+        if file.is_file() and file.name != "run.json"
+    }
+    with pytest.raises(KeyboardInterrupt):
+        align(workspace, settings(seed=1), aligner=Killed(), force=True)
+    assert find_outputs(workspace.align_folder("english")) is None
+    align(workspace, settings(seed=1), aligner=EvenAligner())  # not finished, so that nothing is replaced
+    assert find_outputs(workspace.align_folder("english")) is not None
+    assert {file: file.read_bytes() for file in whole} == whole
+
+
+def test_textgrids_of_utterances_that_are_gone_go_too(make: Make) -> None:
+    workspace = make(english=manifest_rows("english"))
+    align(workspace, settings(), aligner=EvenAligner())
+    manifest_rows("english", 6).to_csv(workspace.corpus("english").manifest, index=False)
+    align(workspace, settings(), aligner=EvenAligner(), force=True)
+    assert len(list(workspace.align_folder("english").rglob("*.TextGrid"))) == 6
+
+
+def test_a_corpus_with_alignments_of_its_own_is_left_alone_unless_it_is_named(
+    make: Make, tmp_path: Path
+) -> None:
+    own = tmp_path / "hand.csv"
+    own.write_text("utterance_id,start,end,phone\nu00,0.1,0.2,AH\n", encoding="utf-8")
+    named = {"english": {"alignments": own, "phone_set": "arpabet"}}
+    workspace = make(named, english=manifest_rows("english"), german=manifest_rows("german", language="de"))
+    aligner = EvenAligner(phone_set="espeak-ipa")
+    left, made = align(workspace, settings(), aligner=aligner)
+    assert isinstance(left, LeftAlone)
+    assert "english: left alone" in left.to_table()
+    assert "layersim align --corpus english" in left.to_table()
+    assert left.to_json() == {"corpus": "english", "alignments": str(own), "left_alone": True}
+    assert made.corpus == "german"
+    assert not workspace.align_folder("english").exists()
+    result = only(align(workspace, settings(), ["english"], aligner=aligner))
+    assert result.phone_set == "espeak-ipa"
+    assert any("remove alignments and phone_set from [corpora.english]" in note for note in result.notes)
+
+
+def test_languages_of_one_corpus_are_aligned_apart(make: Make) -> None:
+    rows = manifest_rows("mixed")
+    rows.loc[rows.index % 2 == 1, "language"] = "zh"
+    aligner = EvenAligner()
+    workspace = make(mixed=rows)
+    result = only(align(workspace, settings(), aligner=aligner))
+    assert aligner.calls == [
+        ("en", [f"u{number:02d}" for number in range(0, 12, 2)]),
+        ("zh", [f"u{number:02d}" for number in range(1, 12, 2)]),
+    ]
+    assert result.pronunciations == {"en": "letters", "zh": "letters"}
+    work = workspace.align_folder("mixed") / "work"
+    assert [folder.name for folder in sorted(work.iterdir())] == ["builtin-en", "builtin-zh"]
+
+
+def test_languages_with_different_phone_sets_are_refused(make: Make) -> None:
+    @dataclass
+    class ByLanguage(EvenAligner):
+        def align(
+            self, recordings: Sequence[Recording], folder: Path, language: str, progress: Progress
+        ) -> Aligned:
+            found = super().align(recordings, folder, language, progress)
+            return replace(found, phone_set={"en": "arpabet", "zh": "pinyin"}[language])
+
+    rows = manifest_rows("mixed")
+    rows.loc[rows.index % 2 == 1, "language"] = "zh"
+    with pytest.raises(LayersimError, match=r"different sets: arpabet \(en\), pinyin \(zh\)"):
+        align(make(mixed=rows), settings(), aligner=ByLanguage())
+
+
+def test_phones_of_no_known_set_need_one_that_the_workspace_names(make: Make) -> None:
+    with pytest.raises(
+        LayersimError, match=r"phones of letters\. Name one.*phone_set under \[corpora.english\]"
+    ):
+        align(make(english=manifest_rows("english")), settings(), aligner=EvenAligner(phone_set=None))
+    workspace = make({"english": {"phone_set": "arpabet"}}, english=manifest_rows("english"))
+    assert only(align(workspace, settings(), aligner=EvenAligner(phone_set=None))).phone_set == "arpabet"
+
+
+def test_a_corpus_without_texts_says_how_to_get_some(make: Make) -> None:
+    workspace = make(english=manifest_rows("english", text=""))
+    with pytest.raises(
+        LayersimError, match=r"no utterance has a text.*column text.*layersim align --transcribe"
+    ):
+        align(workspace, settings(), aligner=EvenAligner())
+
+
+def test_if_nothing_can_be_aligned_the_reasons_are_said(make: Make) -> None:
+    workspace = make(english=manifest_rows("english"))
+    everything = tuple(f"u{number:02d}" for number in range(12))
+    with pytest.raises(LayersimError, match=r"not one of 12 utterances(.|\n)*12 x too short for its phones"):
+        align(workspace, settings(), aligner=EvenAligner(fail=everything))
+    assert find_outputs(workspace.align_folder("english")) is None
+
+
+def test_phones_beyond_the_recordings_end_are_a_failure_and_rounding_is_cut(make: Make) -> None:
+    workspace = make(english=manifest_rows("english", text="ABCD EFGHI"))  # 0.1 + 9 x step, of 0.6 s
+    result = only(align(workspace, settings(), aligner=EvenAligner(step=0.0570)))  # ends at 0.613 s
+    assert result.failed == 0
+    rows = table(workspace.align_folder("english") / "phones.csv")
+    assert rows[8]["end"] == "0.600000"
+    with pytest.raises(
+        LayersimError, match=r"12 x its alignment ends at 0.640 s and its recording at 0.600 s"
+    ):
+        align(workspace, settings(seed=1), aligner=EvenAligner(step=0.06), force=True)
+
+
+def test_overlapping_phones_are_a_failure_of_their_utterance_alone(make: Make) -> None:
+    @dataclass
+    class Overlapping(EvenAligner):
+        def _one(self, recording: Recording) -> Alignment | Failure:
+            found = super()._one(recording)
+            assert isinstance(found, Alignment)
+            if recording.utterance_id == "u05":
+                return replace(found, phones=(*found.phones, Segment(0.12, 0.2, "X")))
+            return found
+
+    result = only(align(make(english=manifest_rows("english")), settings(), aligner=Overlapping()))
+    assert (result.aligned, result.failed) == (11, 1)
+
+
+def test_a_dictionary_of_one_language_is_not_for_corpora_of_two(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "my.dict").write_text("ah\tAH\n", encoding="utf-8")
+    workspace = make(english=manifest_rows("english"), german=manifest_rows("german", language="de"))
+    flags = {"dictionary": str(tmp_path / "my.dict")}
+    with pytest.raises(
+        UsageError, match=r"dictionary: is of one language.*de \(german\), en \(english\).*--corpus"
+    ):
+        align(workspace, settings(**flags), aligner=EvenAligner())
+    assert only(align(workspace, settings(**flags), ["english"], aligner=EvenAligner())).aligned == 12
+    (tmp_path / "my.dict").write_text("ah\tAH AH\n", encoding="utf-8")
+    with pytest.raises(LayersimError, match="input 'dictionary' has changed"):
+        align(workspace, settings(**flags), ["english"], aligner=EvenAligner())
+    with pytest.raises(LayersimError, match=r"none\.dict: no such file"):
+        align(workspace, settings(dictionary="none.dict"), ["english"], aligner=EvenAligner())
+
+
+def test_the_workspaces_file_holds_settings_too(make: Make) -> None:
+    workspace = make(toml="\n[align]\nseed = 7\n", english=manifest_rows("english"))
+    resolved = workspace.settings(AlignConfig)
+    assert (resolved.config.seed, resolved.origins["seed"]) == (7, "user (layersim.toml)")
