@@ -18,6 +18,10 @@ def extract(
     ] = None,
     store: Annotated[str | None, typer.Option(help="pooled (default) or frames (large).")] = None,
     phones: Annotated[str | None, typer.Option(help="Which aligned phones to pool: vowels or all.")] = None,
+    middle: Annotated[
+        bool | None,
+        typer.Option("--middle/--no-middle", help="Pool the middle third of each phone too [no]."),
+    ] = None,
     stack: Annotated[str | None, typer.Option(help="Whisper: encoder, decoder or both.")] = None,
     device: Device = None,
     precision: Annotated[str | None, typer.Option(help="fp32 (default), bf16 or fp16.")] = None,
@@ -35,8 +39,8 @@ def extract(
 
     workspace = find_workspace(encoder)
     flags = given(
-        {"limit": limit, "store": store, "phones": phones, "stack": stack, "device": device,
-         "precision": precision, "seed": seed}
+        {"limit": limit, "store": store, "phones": phones, "middle": middle, "stack": stack,
+         "device": device, "precision": precision, "seed": seed}
     )  # fmt: skip
     settings = workspace.settings(ExtractConfig, flags)
     with StderrProgress() as progress:

@@ -2,7 +2,8 @@
 
 Conventions
 -----------
-- A *product* is ``utterance/mean``, ``utterance/std`` or ``phone/mean``.
+- A *product* is ``utterance/mean``, ``utterance/std``, ``phone/mean``, or ``phone/middle`` (the middle third
+  of each phone; only where it was asked for).
 - A *layer* is a name: ``"0"`` .. ``"L"``, and ``"d1"`` .. for decoder blocks, which have no frames and so
   no phones.
 - A *row* is the place of an utterance (or phone) in the whole cache: shards follow each other.
@@ -26,8 +27,8 @@ from layersim.errors import LayersimError, StageMissingError
 from layersim.features.provenance import refuse_other
 from layersim.features.shards import open_shard, part_files, provenance_of
 
-Product = Literal["utterance/mean", "utterance/std", "phone/mean"]
-PRODUCTS: tuple[Product, ...] = ("utterance/mean", "utterance/std", "phone/mean")
+Product = Literal["utterance/mean", "utterance/std", "phone/mean", "phone/middle"]
+PRODUCTS: tuple[Product, ...] = ("utterance/mean", "utterance/std", "phone/mean", "phone/middle")
 
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
@@ -90,7 +91,7 @@ class FeatureCache:
 
     @property
     def frame_layers(self) -> tuple[str, ...]:
-        """Names of the layers that have frames: those of ``phone/mean``."""
+        """Names of the layers that have frames: those of phones."""
         return tuple(self.provenance["frame_layers"])
 
     @property
@@ -102,6 +103,11 @@ class FeatureCache:
     def phone_set(self) -> str | None:
         """The phone set of the phones; None if the corpus has no phone times."""
         return cast("str | None", self.provenance["phone_set"])
+
+    @property
+    def has_middle(self) -> bool:
+        """Whether the middle thirds of phones are there."""
+        return bool(self.provenance["middle"])
 
     def __len__(self) -> int:
         """N, utterances."""
@@ -127,11 +133,11 @@ class FeatureCache:
         """One row per pooled phone: ``utterance`` (key), ``phone``, ``start``, ``end`` (s), ``frames``.
 
         ``frames`` is how many were averaged; 0 says that none was centred in the phone and the nearest
-        stands in. Empty if the corpus has no phone times.
+        stands in. ``middle_frames`` says the same of its middle third, where the cache has it. Empty if the
+        corpus has no phone times.
         """
-        return self._table(
-            "phone", {"utterance": str, "phone": str, "start": float, "end": float, "frames": np.int64}
-        )
+        columns = {"utterance": str, "phone": str, "start": float, "end": float, "frames": np.int64}
+        return self._table("phone", {**columns, **({"middle_frames": np.int64} if self.has_middle else {})})
 
     def _table(self, group: str, columns: Mapping[str, type]) -> pd.DataFrame:
         parts: dict[str, list[Any]] = {name: [] for name in columns}
@@ -150,7 +156,7 @@ class FeatureCache:
 
         Parameters
         ----------
-        product : {"utterance/mean", "utterance/std", "phone/mean"}
+        product : {"utterance/mean", "utterance/std", "phone/mean", "phone/middle"}
         layer : str
         rows : ndarray of int, optional
             Which rows, in any order; None: all.
@@ -163,7 +169,7 @@ class FeatureCache:
         Raises
         ------
         LayersimError
-            If the cache has no such layer, or no phones.
+            If the cache has no such layer, no phones, or not the middle thirds of phones.
         ValueError
             If the product is unknown or a row is out of range.
         """
@@ -257,11 +263,16 @@ class FeatureCache:
             raise ValueError(f"product: expected one of {', '.join(PRODUCTS)}, got {product!r}")
         layers = self.layers
         counts = self._utterances
-        if product == "phone/mean":
+        if product.startswith("phone/"):
             if self.phone_set is None:
                 raise LayersimError(
                     f"{self.folder}: holds no phones: the corpus had no alignments when it was extracted. "
                     "Add them to layersim.toml (alignments, phone_set) and run layersim extract --force."
+                )
+            if product == "phone/middle" and not self.has_middle:
+                raise StageMissingError(
+                    f"{self.folder}: holds whole phones only, not their middle thirds. Make them: "
+                    "layersim extract --middle --force."
                 )
             layers, counts = self.frame_layers, self._phones
         if layer not in layers:

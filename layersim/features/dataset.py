@@ -58,7 +58,7 @@ class CorpusFeatures:
 
     def read(self, product: Product, layer: str) -> Vectors:
         """Read one layer of a product, see `FeatureCache.read`; rows as in `table` or in `phones`."""
-        rows = self.phones.index.to_numpy(dtype=np.int64) if product == "phone/mean" else self.rows
+        rows = self.phones.index.to_numpy(dtype=np.int64) if product.startswith("phone/") else self.rows
         return self.cache.read(product, layer, rows)
 
     @cached_property

@@ -32,14 +32,15 @@ class PlannedCache(NamedTuple):
 def estimate_bytes(job: CorpusJob, encoder: Encoder, rows: Iterable[int]) -> int:
     """How much disk some rows of a corpus will take.
 
-    Two float32 vectors per utterance and layer, one per phone and frame layer, and, where frames are
-    stored, one float16 vector per frame and frame layer.
+    Two float32 vectors per utterance and layer; one per phone and frame layer, or two with its middle third;
+    and, where frames are stored, one float16 vector per frame and frame layer.
     """
     layers, frame_layers = len(encoder.layers), len(encoder.frame_layers)
+    of_phone = 2 if job.provenance["middle"] else 1
     total = 0
     for row in rows:
         phones = int(job.offsets[row + 1] - job.offsets[row])
-        total += 4 * encoder.width * (2 * layers + phones * frame_layers)
+        total += 4 * encoder.width * (2 * layers + of_phone * phones * frame_layers)
         if job.provenance["store"] == "frames":
             total += 2 * encoder.width * frame_layers * encoder.frame_count(job.clips[row].samples)
     return total

@@ -44,6 +44,7 @@ class ExtractConfig(StageConfig):
         "pooled", "Keep pooled vectors only, or every frame in half precision too (gigabytes per hour)."
     )
     phones: Literal["vowels", "all"] = setting("vowels", "Which aligned phones to pool.")
+    middle: bool = setting(False, "Pool the middle third of each phone too, where its formants are steady.")
     stack: Literal["encoder", "decoder", "both"] = setting(
         "encoder", "Which blocks of an encoder-decoder model (Whisper); others have an encoder only."
     )
@@ -211,7 +212,7 @@ def _prepare_with(
 ) -> tuple[CorpusJob | None, list[str]]:
     return prepare_corpus(
         manifest, audio_root, phones, limit=config.limit, seed=config.seed, store=config.store,
-        shard_size=config.shard_size, progress=progress,
+        shard_size=config.shard_size, middle=config.middle, progress=progress,
     )  # fmt: skip
 
 

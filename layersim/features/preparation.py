@@ -91,6 +91,7 @@ def prepare_corpus(
     seed: int,
     store: str,
     shard_size: int,
+    middle: bool = False,
     progress: Progress = no_progress,
 ) -> tuple[CorpusJob | None, list[str]]:
     """Select the utterances, read the header of every recording, and check the phone times against them.
@@ -101,6 +102,8 @@ def prepare_corpus(
         Of one corpus.
     limit : int, optional
         Take so many utterances, balanced over emotions and speakers; None: all.
+    middle : bool
+        Pool the middle thirds of phones too.
 
     Returns
     -------
@@ -158,6 +161,7 @@ def prepare_corpus(
             alignment_sha256=hashed,
             phone_set=phones.phone_set if phones else None,
             phones=phones.which if phones else None,
+            middle=middle and phones is not None,
             store=store,
             shard_size=shard_size,
         ),

@@ -33,6 +33,9 @@ POOLING = (
     "phone: mean over frames centred in [start, end), else the nearest frame"
 )
 
+UNSAID = {"middle": False}
+"""Entries that a shard leaves out where they have this value: caches older than these entries stay valid."""
+
 ALL_UTTERANCES = "all"
 """The ``selection`` of a cache that holds the whole manifest; otherwise ``{"limit": N, "seed": S}``."""
 
@@ -47,6 +50,7 @@ def request_provenance(
     alignment_sha256: str | None,
     phone_set: str | None,
     phones: str | None,
+    middle: bool,
     store: str,
     shard_size: int,
 ) -> dict[str, Any]:
@@ -58,6 +62,8 @@ def request_provenance(
         Of all selected audio at 16 kHz: files exchanged under the same names show here.
     alignment_sha256, phone_set, phones
         None where no phones are pooled.
+    middle : bool
+        Whether the middle thirds of phones are pooled too.
     """
     versions = library_versions()
     return {
@@ -69,6 +75,7 @@ def request_provenance(
         "alignment_sha256": alignment_sha256,
         "phone_set": phone_set,
         "phones": phones,
+        "middle": middle,
         "pooling": POOLING,
         "dtype": "float32",
         "store": store,

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.features.cache import FeatureCache
 from layersim.features.preparation import CorpusJob
@@ -23,6 +25,7 @@ class PhoneCounts:
     vowels: int  # of them
     pooled: int  # of them: the vowels, unless all phones were asked for
     nearest_frame: int  # of those pooled: too short to hold a frame's centre
+    nearest_in_middle: int  # of those pooled: the middle third is too short for one; 0 if not asked for
 
 
 @dataclass(frozen=True)
@@ -129,24 +132,27 @@ def _count_phones(job: CorpusJob, cache: FeatureCache) -> dict[str, PhoneCounts]
     emotion_of_key = dict(zip(cache.keys, emotions, strict=True))
     aligned = job.aligned["utterance_id"].tolist()
     vowels = zip(aligned, job.aligned["vowel"].tolist(), strict=True)
-    pooled = zip(cache.phones["utterance"].tolist(), cache.phones["frames"].tolist(), strict=True)
+    owners = [emotion_of_key[key] for key in cache.phones["utterance"].tolist()]
     with_phones = set(aligned)
     utterances = Counter(emotions)
     phones = Counter(emotion_of[name] for name in aligned)
     vowel_counts = Counter(emotion_of[name] for name, vowel in vowels if vowel != "")
-    nearest: Counter[str] = Counter()
-    pooled_counts: Counter[str] = Counter()
-    for key, frames in pooled:
-        pooled_counts[emotion_of_key[key]] += 1
-        nearest[emotion_of_key[key]] += frames == 0
+    pooled = Counter(owners)
+    nearest = _count_zeros(owners, cache.phones["frames"])
+    in_middle = _count_zeros(owners, cache.phones["middle_frames"]) if cache.has_middle else Counter()
     missing = Counter(emotion_of[name] for name in names if name not in with_phones)
     return {
         emotion: PhoneCounts(
             utterances[emotion], missing[emotion], phones[emotion], vowel_counts[emotion],
-            pooled_counts[emotion], nearest[emotion],
+            pooled[emotion], nearest[emotion], in_middle[emotion],
         )
         for emotion in sorted(utterances)
     }  # fmt: skip
+
+
+def _count_zeros(emotions: list[str], frames: pd.Series) -> Counter[str]:
+    """How many phones of each emotion hold no frame."""
+    return Counter(emotion for emotion, count in zip(emotions, frames.tolist(), strict=True) if count == 0)
 
 
 def _phone_notes(total: PhoneCounts, by_emotion: dict[str, PhoneCounts]) -> list[str]:
@@ -168,5 +174,15 @@ def _phone_notes(total: PhoneCounts, by_emotion: dict[str, PhoneCounts]) -> list
         notes.append(
             f"{total.nearest_frame:,} of {total.pooled:,} pooled phones hold no frame's centre and take the "
             f"nearest frame: {shares}"
+        )
+    if total.nearest_in_middle:
+        shares = ", ".join(
+            f"{emotion} {counts.nearest_in_middle}"
+            for emotion, counts in by_emotion.items()
+            if counts.nearest_in_middle
+        )
+        notes.append(
+            f"the middle thirds of {total.nearest_in_middle:,} of {total.pooled:,} pooled phones hold no "
+            f"frame's centre and take the nearest frame: {shares}"
         )
     return notes

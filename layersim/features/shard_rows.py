@@ -17,8 +17,8 @@ import torch
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
 from layersim.errors import AudioError, LayersimError, summarise_faults
 from layersim.features.batches import plan_batches
-from layersim.features.pooling import pool_layers, pool_phones
-from layersim.features.shards import PhoneRows, ShardRows, ShardWriter
+from layersim.features.pooling import middle_thirds, pool_layers, pool_phones
+from layersim.features.shards import MiddleRows, PhoneRows, ShardRows, ShardWriter
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder, HiddenStates
@@ -70,6 +70,9 @@ def compute_shard(
     std = np.empty_like(mean)
     phone_mean = np.empty((len(phones), frame_layers, width), dtype=np.float32)
     phone_frames = np.zeros(len(phones), dtype=np.int64)
+    middle = None
+    if job.provenance["middle"]:
+        middle = MiddleRows(np.zeros_like(phone_frames), np.empty_like(phone_mean))
     store_frames = job.provenance["store"] == "frames"
     if store_frames:
         writer.reserve_frames(counts, frame_layers, width)
@@ -87,6 +90,11 @@ def compute_shard(
                 owned = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in batch])
                 phone_mean[owned] = pooled.mean.cpu().numpy()
                 phone_frames[owned] = pooled.frames
+                if middle is not None:
+                    thirds = [middle_thirds(part) for part in segments]
+                    pooled = pool_phones(states.frames, states.counts, thirds, centres)
+                    middle.mean[owned] = pooled.mean.cpu().numpy()
+                    middle.frames[owned] = pooled.frames
         if store_frames:
             _store(states, writer, batch, clips)
         _refuse_not_finite(encoder, [clips[row] for row in batch], mean[batch], std[batch])
@@ -101,6 +109,7 @@ def compute_shard(
         end=times[:, 1],
         frames=phone_frames,
         mean=phone_mean,
+        middle=middle,
     )
     return ShardRows(
         utterance=[clip.key for clip in clips],

@@ -5,13 +5,15 @@ Layout of ``part-00000.h5``, N utterances, P phones, K layers, D wide::
     utterance/table   (N,)       utterance (its key), samples (at 16 kHz), frames
     utterance/mean    (N, K, D)  float32, chunks (64, 1, D)
     utterance/std     (N, K, D)  float32, chunks (64, 1, D)
-    phone/table       (P,)       utterance (its key), phone, start, end (seconds), frames
+    phone/table       (P,)       utterance (its key), phone, start, end (seconds), frames, middle_frames
     phone/mean        (P, Kf, D) float32, chunks (64, 1, D); Kf: the layers that have frames
+    phone/middle      (P, Kf, D) float32, chunks (64, 1, D); only on request
     frames            (Kf, F, D) float16, chunks (1, 256, D); only on request
     frame_offsets     (N + 1,)   utterance n owns frames [offset n, offset n + 1)
 
 ``phone`` is there if the corpus has phone times. Its ``frames`` counts the frames centred in the phone;
-0 says that the nearest frame stands in. Root attributes are the provenance, one JSON text per entry; those
+0 says that the nearest frame stands in. ``middle_frames`` counts likewise those of its middle third, and is
+there if ``phone/middle`` is. Root attributes are the provenance, one JSON text per entry; those
 of the group ``utterance`` say which ``shard`` of how many ``shards`` this is. Nothing is compressed: hidden
 states are noise to a codec.
 
@@ -31,13 +33,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from layersim.errors import LayersimError
+from layersim.features.provenance import UNSAID
 
 Array = npt.NDArray[Any]
 
@@ -45,6 +48,13 @@ CHUNK_ROWS = 64  # rows of one layer that are stored together: 100 times faster 
 FRAME_CHUNK = 256
 
 _ABANDONED = 3600.0  # seconds without a sign of life, for workers of other machines
+
+
+class MiddleRows(NamedTuple):
+    """The middle thirds of one shard's phones."""
+
+    frames: Array  # (P,) centred in the middle third; 0: the nearest stands in
+    mean: Array  # (P, Kf, D) float32
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,7 @@ class PhoneRows:
     end: Array
     frames: Array  # centred in the phone; 0: the nearest stands in
     mean: Array  # (P, Kf, D) float32
+    middle: MiddleRows | None = None  # None: not asked for
 
 
 @dataclass(frozen=True)
@@ -146,7 +157,8 @@ class ShardWriter:
             If an array holds NaN or Inf: what computed it should have said whose it is.
         """
         for key, value in self._provenance.items():
-            self._file.attrs[key] = json.dumps(value, ensure_ascii=False, sort_keys=True)
+            if key not in UNSAID or value != UNSAID[key]:
+                self._file.attrs[key] = json.dumps(value, ensure_ascii=False, sort_keys=True)
         group = self._file.create_group("utterance")
         group.attrs["shard"], group.attrs["shards"] = self._index, self._shards
         _write_table(
@@ -158,14 +170,18 @@ class ShardWriter:
         _write_product(group, "std", rows.std)
         if (phones := rows.phones) is not None:
             group = self._file.create_group("phone")
-            _write_table(
-                group,
-                {"utterance": phones.utterance, "phone": phones.phone,
-                 "start": np.asarray(phones.start, dtype="<f8"),
-                 "end": np.asarray(phones.end, dtype="<f8"),
-                 "frames": np.asarray(phones.frames, dtype="<i8")},
-            )  # fmt: skip
+            columns = {
+                "utterance": phones.utterance, "phone": phones.phone,
+                "start": np.asarray(phones.start, dtype="<f8"),
+                "end": np.asarray(phones.end, dtype="<f8"),
+                "frames": np.asarray(phones.frames, dtype="<i8"),
+            }  # fmt: skip
+            if phones.middle is not None:
+                columns["middle_frames"] = np.asarray(phones.middle.frames, dtype="<i8")
+            _write_table(group, columns)
             _write_product(group, "mean", phones.mean)
+            if phones.middle is not None:
+                _write_product(group, "middle", phones.middle.mean)
         self._file.close()
         _flush(self._temporary)
         os.replace(self._temporary, part_file(self._folder, self._index))
@@ -211,7 +227,7 @@ def _flush(path: Path) -> None:
 
 def provenance_of(shard: h5py.File) -> dict[str, Any]:
     """Return the provenance that an open shard carries."""
-    return {key: json.loads(value) for key, value in shard.attrs.items()}
+    return {**UNSAID, **{key: json.loads(value) for key, value in shard.attrs.items()}}
 
 
 def open_shard(file: Path) -> h5py.File:

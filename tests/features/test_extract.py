@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from layersim.corpus.audio import read_audio
-from layersim.errors import AudioError, LayersimError, ProvenanceError
+from layersim.errors import AudioError, LayersimError, ProvenanceError, StageMissingError
 from layersim.features.cache import FeatureCache
 from layersim.features.extract import extract_corpus
 
@@ -61,6 +61,70 @@ def test_all_phones_are_pooled_on_request(run, corpus):
     assert (result.phones.phones, result.phones.vowels, result.phones.pooled) == (36, 18, 18)
     cache = FeatureCache.open(corpus.folder / "cache")
     assert set(cache.phones["phone"]) == {"AA1", "IY0"}
+
+
+def test_middle_thirds_are_a_plain_loops_and_the_rest_stays_as_without_them(run, corpus, small):
+    run()
+    plain = FeatureCache.open(corpus.folder / "cache")
+    means = {layer: plain.read("phone/mean", layer) for layer in plain.layers}
+    assert not plain.has_middle
+    assert "middle_frames" not in plain.phones
+    with pytest.raises(StageMissingError, match=r"whole phones only.*layersim extract --middle --force"):
+        plain.read("phone/middle", "0")
+
+    with pytest.raises(ProvenanceError, match=r"middle: the cache has False, asked for True(.|\n)*--force"):
+        run(middle=True)
+    # AA1 lasts 50..170 ms here, so its middle third is 90..130 ms: the centres 92.5 and 112.5. That of IY0,
+    # 170..173 ms, holds none: 172.5 is nearest.
+    phones = corpus.phones.copy()
+    phones.loc[phones["phone"] == "AA1", "end"] = 0.17
+    phones.loc[phones["phone"] == "T", ["start", "end"]] = (0.1725, 0.173)
+    phones.loc[phones["phone"] == "IY0", ["start", "end"]] = (0.17, 0.1725)
+    result = run(middle=True, force=True, phones=phones)
+    encoder, cache = small.SmallEncoder(), FeatureCache.open(corpus.folder / "cache")
+    assert cache.provenance["middle"] is True
+    assert cache.phones["frames"].tolist() == [6, 0] * 9
+    assert cache.phones["middle_frames"].tolist() == [2, 0] * 9
+    for layer in cache.layers:
+        middles, place = cache.read("phone/middle", layer), 0
+        for row, path in enumerate(corpus.manifest["path"]):
+            if row % 4 == 3:
+                continue
+            frames = encoder.frames_of(read_audio(corpus.folder / path))[int(layer)].astype(np.float64)
+            np.testing.assert_allclose(middles[place], frames[4:6].mean(axis=0), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(middles[place + 1], frames[8], rtol=1e-4, atol=1e-6)
+            place += 2
+        np.testing.assert_array_equal(cache.read("phone/middle", layer, np.array([5, 2])), middles[[5, 2]])
+        streamed = [part for _, part in cache.chunks("phone/middle", layer, size=4)]
+        np.testing.assert_array_equal(np.concatenate(streamed), middles)
+    assert result.phones.nearest_in_middle == result.phones.nearest_frame == 9
+    assert any(note.startswith("the middle thirds of 9 of 18 pooled phones hold no") for note in result.notes)
+    with pytest.raises(ProvenanceError, match=r"middle: the cache has True, asked for False(.|\n)*--force"):
+        run(phones=phones)
+
+    run(force=True)
+    again = FeatureCache.open(corpus.folder / "cache")
+    for layer, values in means.items():
+        np.testing.assert_array_equal(again.read("phone/mean", layer), values)
+
+
+def test_a_run_with_middle_thirds_goes_on_to_the_same_bytes_also_when_batched(run, corpus, small):
+    run(middle=True)
+    before = files(corpus.folder / "cache")
+    (corpus.folder / "cache/part-00001.h5").unlink()
+    encoder = small.SmallEncoder()
+    run(encoder=encoder, middle=True, batch_seconds=2)
+    assert sum(encoder.batches) == 3
+    assert files(corpus.folder / "cache") == before
+
+
+def test_a_corpus_without_phones_has_no_middle_thirds_to_ask_for(run, corpus, small):
+    run(phones=False)
+    encoder = small.SmallEncoder()
+    run(encoder=encoder, phones=False, middle=True)  # the cache serves as it is
+    assert encoder.batches == []
+    with pytest.raises(LayersimError, match="holds no phones"):
+        FeatureCache.open(corpus.folder / "cache").read("phone/middle", "0")
 
 
 def test_setting_phones_to_all_keeps_consonants(corpus, small, settings):
@@ -141,21 +205,22 @@ def test_too_little_disk_is_found_before_anything_is_computed(run, corpus, small
     assert not (corpus.folder / "cache").exists()
 
 
-def test_the_size_estimate_is_what_the_datasets_take(run, corpus, small, settings):
+@pytest.mark.parametrize("middle", [False, True])
+def test_the_size_estimate_is_what_the_datasets_take(run, corpus, small, middle):
     import h5py
 
     from layersim.features.disk import estimate_bytes
     from layersim.features.preparation import Phones, prepare_corpus
 
-    run(store="frames")
+    run(store="frames", middle=middle)
     job, _ = prepare_corpus(
         corpus.manifest, corpus.folder, Phones(corpus.phones, "arpabet", "vowels"),
-        limit=None, seed=0, store="frames", shard_size=3,
+        limit=None, seed=0, store="frames", shard_size=3, middle=middle,
     )  # fmt: skip
     stored = 0
     for file in sorted((corpus.folder / "cache").glob("part-*.h5")):
         with h5py.File(file) as shard:
-            names = ("utterance/mean", "utterance/std", "phone/mean", "frames")
+            names = ["utterance/mean", "utterance/std", "phone/mean", "frames", *["phone/middle"] * middle]
             stored += sum(shard[name].nbytes for name in names)
     assert estimate_bytes(job, small.SmallEncoder(), range(11)) == stored
 

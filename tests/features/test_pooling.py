@@ -8,7 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layersim.features.pooling import nearest_frames, phone_frames, pool_phones, pool_utterances
+from layersim.features.pooling import (
+    middle_thirds,
+    nearest_frames,
+    phone_frames,
+    pool_phones,
+    pool_utterances,
+)
 
 counts_strategy = st.lists(st.integers(1, 12), min_size=1, max_size=5)
 
@@ -70,6 +76,38 @@ def test_phone_means_agree_with_a_plain_loop(counts, data):
             row += 1
         offset += count
     assert pooled.mean.shape == (row, 2, 3)
+
+
+@given(count=st.integers(1, 30), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_middle_thirds_agree_with_a_plain_loop_in_whole_numbers(count, data):
+    frames = random_frames([count])
+    centres = 0.0125 + 0.02 * np.arange(count)
+    times = data.draw(st.lists(st.tuples(st.integers(0, 600_000), st.integers(1, 200_000)), max_size=5))
+    segments = np.array([[start, start + length] for start, length in times]).reshape(-1, 2) / 1e6
+    pooled = pool_phones(frames, [count], [middle_thirds(segments)], centres)
+    whole = pool_phones(frames, [count], [segments], centres)
+    own = frames.numpy()
+    for row, (start, length) in enumerate(times):
+        # Thirds of microseconds, so that no time is a fraction; bounds are rounded to whole microseconds.
+        low, high = (3 * start + length + 1) // 3 * 3, (3 * start + 2 * length + 1) // 3 * 3
+        inside = [index for index in range(count) if low <= 3 * (12_500 + 20_000 * index) < high]
+        assert pooled.frames[row] == len(inside) <= whole.frames[row]
+        if not inside:
+            middle = 2 * start + length
+            inside = [min(range(count), key=lambda index: abs(2 * (12_500 + 20_000 * index) - middle))]
+        np.testing.assert_allclose(pooled.mean[row], own[:, inside].mean(axis=1), rtol=1e-5, atol=1e-6)
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.floats(1e-4, 2)), min_size=1, max_size=8))
+def test_the_middle_third_lies_within_its_phone_and_has_its_nearest_frame(times):
+    segments = np.array([[start, start + length] for start, length in times])
+    thirds = middle_thirds(segments)
+    assert (thirds[:, 0] >= segments[:, 0] - 1e-6).all()
+    assert (thirds[:, 1] <= segments[:, 1] + 1e-6).all()
+    np.testing.assert_allclose(np.diff(thirds)[:, 0], np.diff(segments)[:, 0] / 3, atol=2e-6)
+    centres = 0.0125 + 0.02 * np.arange(1200)
+    assert nearest_frames(thirds, centres).tolist() == nearest_frames(segments, centres).tolist()
 
 
 def test_a_centre_at_the_start_counts_and_one_at_the_end_does_not():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from layersim.errors import LayersimError
 from layersim.features import shards
-from layersim.features.shards import PhoneRows, ShardRows, ShardWriter
+from layersim.features.shards import MiddleRows, PhoneRows, ShardRows, ShardWriter
 
 
 def rows(utterances: int, phones: int | None, seed: int = 0, width: int = 4) -> ShardRows:
@@ -45,8 +46,25 @@ def test_the_layout_is_the_documented_one(tmp_path):
         assert shard["phone/table"].dtype.names == ("utterance", "phone", "start", "end", "frames")
         assert shard["phone/table"]["phone"][0].decode() == "ɔ"
         assert "frames" not in shard
-        assert shards.provenance_of(shard) == {"width": 4, "encoder": {"stack": "both"}}
+        assert set(shard.attrs) == {"width", "encoder"}
+        assert shards.provenance_of(shard) == {"width": 4, "encoder": {"stack": "both"}, "middle": False}
         np.testing.assert_array_equal(shard["utterance/mean"][:], content.mean)
+
+
+def test_middle_thirds_stand_beside_the_phones_and_without_them_not_a_byte_says_so(tmp_path):
+    content = rows(5, 3)
+    middle = MiddleRows(np.array([2, 0, 1]), np.ones((3, 2, 4), dtype=np.float32))
+    with_middle = replace(content, phones=replace(content.phones, middle=middle))
+    with h5py.File(write(tmp_path / "with", with_middle, provenance={"middle": True})) as shard:
+        assert shard["phone/middle"].dtype == np.dtype("<f4")
+        assert shard["phone/table"].dtype.names[-2:] == ("frames", "middle_frames")
+        assert shard["phone/table"]["middle_frames"].tolist() == [2, 0, 1]
+        np.testing.assert_array_equal(shard["phone/middle"][:], middle.mean)
+        assert shards.provenance_of(shard) == {"middle": True}
+    without = write(tmp_path / "without", content, provenance={"middle": False})
+    with h5py.File(without) as shard:
+        assert set(shard["phone"]) == {"table", "mean"}
+        assert not list(shard.attrs)
 
 
 @pytest.mark.parametrize(("utterances", "phones"), [(1, None), (5, 0), (64, 3)])
