@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from layersim.alignment.segments import Segment, choose_tier
+from layersim.alignment.segments import PhoneFile, Segment, choose_tier
 from layersim.alignment.text import read_text
 from layersim.errors import LayersimError
 
 
-def read_mfa_json(file: Path) -> list[Segment]:
+def read_mfa_json(file: Path) -> PhoneFile:
     """Read the phones of ``mfa align --output_format json``: under ``tiers``, ``phones``, ``entries``.
+
+    Where the recording ends stands under ``end``.
 
     Raises
     ------
@@ -21,12 +23,15 @@ def read_mfa_json(file: Path) -> list[Segment]:
     """
     text = read_text(file)
     try:
-        tiers = [(str(name), _entries(tier)) for name, tier in json.loads(text)["tiers"].items()]
+        document = json.loads(text)
+        tiers = [(str(name), _entries(tier)) for name, tier in document["tiers"].items()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LayersimError(
             f"{file}: is no alignment in MFA's JSON form (tiers, entries): {type(error).__name__}: {error}."
         ) from None
-    return choose_tier(tiers, str(file))
+    end = document.get("end")
+    known = isinstance(end, (int, float)) and not isinstance(end, bool)
+    return PhoneFile(choose_tier(tiers, str(file)), float(end) if known else None)
 
 
 def _entries(tier: Any) -> list[Segment]:

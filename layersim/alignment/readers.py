@@ -38,6 +38,7 @@ class AlignmentResult:
     phones: pd.DataFrame  # utterance_id, start, end (float seconds), phone
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # utterances without alignment, in the order asked for
+    durations: dict[str, float] = field(default_factory=dict)  # seconds, of those whose file says it (xmax)
 
 
 def read_alignments(
@@ -104,7 +105,7 @@ def read_alignments(
             f"{path}: no alignment of the {len(wanted)} utterances asked for. Their ids look like "
             f"{', '.join(repr(name) for name in wanted[:3])}; check the files' names or the table's column."
         )
-    return AlignmentResult(table, notes, [name for name in wanted if name not in present])
+    return AlignmentResult(table, notes, [name for name in wanted if name not in present], content.ends)
 
 
 def _list_files(folder: Path) -> list[str]:
@@ -160,9 +161,12 @@ def _read_files(
 def _read_file(file: Path, name: str, content: TableContent) -> None:
     suffix = file.suffix.casefold()
     if suffix == ".csv":
-        found = read_table(file, name)
-        content.segments[name] = found.segments[name]
-        content.other_types += found.other_types
-        content.faults += found.faults
+        table = read_table(file, name)
+        content.segments[name] = table.segments[name]
+        content.other_types += table.other_types
+        content.faults += table.faults
     else:
-        content.segments[name] = read_textgrid(file) if suffix == ".textgrid" else read_mfa_json(file)
+        found = read_textgrid(file) if suffix == ".textgrid" else read_mfa_json(file)
+        content.segments[name] = found.segments
+        if found.end is not None:
+            content.ends[name] = found.end

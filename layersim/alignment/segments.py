@@ -43,6 +43,13 @@ class Segment(NamedTuple):
     label: str
 
 
+class PhoneFile(NamedTuple):
+    """What a file of one utterance holds."""
+
+    segments: list[Segment]  # of its phone tier
+    end: float | None  # seconds; where it says that its recording ends, None if it does not
+
+
 def choose_tier(
     tiers: Iterable[tuple[str, Sequence[Segment]]], where: str, names: Sequence[str] = PHONE_TIERS
 ) -> list[Segment]:
@@ -65,7 +72,8 @@ def choose_tier(
             return sorted(segment for segments in matching for segment in segments)
     raise LayersimError(
         f"{where}: no {names[0].removesuffix('s')} tier. Tiers: "
-        f"{', '.join(name for name, _, _ in named) or 'none'}; looked for {', '.join(names)}. Rename the tier."
+        f"{', '.join(name for name, _, _ in named) or 'none'}; looked for {', '.join(names)}. "
+        "Rename the tier."
     )
 
 

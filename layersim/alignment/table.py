@@ -31,6 +31,7 @@ class TableContent:
     """What was found in a table."""
 
     segments: dict[str, list[Segment]] = field(default_factory=lambda: defaultdict(list))  # by utterance
+    ends: dict[str, float] = field(default_factory=dict)  # seconds; where the recording is said to end
     others: set[str] = field(default_factory=set)  # names in it that are no utterance asked for
     other_types: int = 0  # rows of words, in a table that has phones and words
     faults: list[str] = field(default_factory=list)

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from praatio import textgrid
 from praatio.utilities.errors import PraatioException
 
-from layersim.alignment.segments import Segment, choose_tier
+from layersim.alignment.segments import PhoneFile, Segment, choose_tier
 from layersim.alignment.text import read_text
 from layersim.errors import LayersimError
 from layersim.workspace import write_text
@@ -30,15 +30,16 @@ _TOKEN = re.compile(
 _TIMES = {"IntervalTier": 2, "TextTier": 1}  # numbers before each label
 
 
-def read_textgrid(file: Path) -> list[Segment]:
-    """Read the phone tier of a TextGrid.
+def read_textgrid(file: Path) -> PhoneFile:
+    """Read the phone tier of a TextGrid, and where it says that its recording ends (``xmax``).
 
     Raises
     ------
     LayersimError
         If it is no TextGrid, ends in the middle, or has no interval tier named like a phone tier.
     """
-    return choose_tier(read_tiers(file), str(file))
+    end, tiers = _read_grid(file)
+    return PhoneFile(choose_tier(tiers, str(file)), end)
 
 
 def read_tiers(file: Path) -> list[tuple[str, list[Segment]]]:
@@ -54,6 +55,11 @@ def read_tiers(file: Path) -> list[tuple[str, list[Segment]]]:
     LayersimError
         If it is no TextGrid or ends in the middle.
     """
+    return _read_grid(file)[1]
+
+
+def _read_grid(file: Path) -> tuple[float | None, list[tuple[str, list[Segment]]]]:
+    """Read where the whole ends, and the interval tiers."""
     tokens: list[str | float] = [
         float(found["number"]) if found["string"] is None else found["string"].replace('""', '"').strip()
         for found in _TOKEN.finditer(read_text(file))
@@ -63,11 +69,13 @@ def read_tiers(file: Path) -> list[tuple[str, list[Segment]]]:
     place = 2
     while place < len(tokens) and isinstance(tokens[place], float):
         place += 1  # the times of the whole and the number of tiers
+    end = tokens[3] if place > 3 else None
     tiers = []
     while place < len(tokens):
         name, segments, place = _read_tier(tokens, place, file)
         tiers.append((name, segments))
-    return [(name, segments) for name, segments in tiers if segments is not None]
+    intervals = [(name, segments) for name, segments in tiers if segments is not None]
+    return end if isinstance(end, float) else None, intervals
 
 
 def _read_tier(

@@ -199,7 +199,9 @@ def _prepare(
                 f"Add one of {', '.join(known_phone_sets())}, or a file of your own."
             )
         found = read_alignments(entry.alignments, manifest["utterance_id"].tolist())
-        phones = Phones(found.phones, entry.phone_set, config.phones, tuple(found.notes))
+        phones = Phones(
+            found.phones, entry.phone_set, config.phones, tuple(found.notes), found.durations
+        )  # fmt: skip
     return _prepare_with(config, manifest, entry.audio_root, phones, progress)
 
 

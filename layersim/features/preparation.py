@@ -34,6 +34,7 @@ from layersim.workspace import Progress, no_progress
 logger = logging.getLogger(__name__)
 
 BEYOND_AUDIO = 0.02  # seconds: one frame. Aligners round to frames of their own; more is another recording
+OTHER_LENGTH = 0.1  # seconds: more than aligners and resampling round
 
 _HEADERS_AT_ONCE = 8
 _PROGRESS_EVERY = 100  # files
@@ -80,6 +81,7 @@ class Phones:
     phone_set: str
     which: Literal["vowels", "all"]
     notes: tuple[str, ...] = ()
+    durations: Mapping[str, float] = field(default_factory=dict)  # s, as alignment files say, by utterance
 
 
 def prepare_corpus(
@@ -140,6 +142,7 @@ def prepare_corpus(
         if unknown:
             notes.append(_unknown_note(phones.phone_set, unknown))
         faults += _late_phones(manifest, samples, chosen)
+        notes += _other_lengths(manifest, samples, phones.durations)
     if faults:
         return None, faults
     chosen, offsets = _in_order(manifest, chosen)
@@ -213,6 +216,27 @@ def _late_phones(manifest: pd.DataFrame, samples: npt.NDArray[np.int64], phones:
         f"{durations[utterance]:.3f} s long. Is the alignment of another recording, or in other units?"
         for utterance, phone, start, end in zip(*columns, strict=True)
     ]
+
+
+def _other_lengths(
+    manifest: pd.DataFrame, samples: npt.NDArray[np.int64], durations: Mapping[str, float]
+) -> list[str]:
+    """Say which alignment files end elsewhere than their audio: they may be of other recordings."""
+    names, lengths = manifest["utterance_id"].tolist(), (samples / SAMPLE_RATE).tolist()
+    others = [
+        f"{name} ({durations[name]:.3f} s, audio {length:.3f} s)"
+        for name, length in zip(names, lengths, strict=True)
+        if length > 0 and name in durations and abs(durations[name] - length) > OTHER_LENGTH
+    ]
+    if not others:
+        return []
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    note = (
+        f"{len(others)} alignment files end more than {OTHER_LENGTH:g} s from the end of their audio: "
+        f"{', '.join(others[:5])}{more}. Are they of these recordings?"
+    )
+    logger.warning(note)
+    return [note]
 
 
 def _in_order(manifest: pd.DataFrame, phones: pd.DataFrame) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from praatio import textgrid
@@ -66,6 +67,7 @@ def test_every_form_and_encoding_of_a_textgrid_gives_the_same_phones(
     result = read_alignments(tmp_path, ["u1", "u2"])
     assert rows(result.phones) == EXPECTED
     assert result.missing == ["u2"]
+    assert result.durations == {"u1": 0.6}
     assert result.notes == ["2 silence segments left out", "1 unnamed segments left out"]
 
 
@@ -107,7 +109,12 @@ def test_mfa_json_and_csv_and_a_table_give_what_the_textgrid_gives(tmp_path: Pat
     ]
     (tmp_path / "table/phones.tsv").write_text("\n".join(lines), encoding="utf-8")
     for path in ("json", "csv", "json/u1.json", "table/phones.tsv"):
-        assert rows(read_alignments(tmp_path / path, ["u1"]).phones) == EXPECTED
+        result = read_alignments(tmp_path / path, ["u1"])
+        assert rows(result.phones) == EXPECTED
+        assert result.durations == ({"u1": 0.6} if "json" in path else {})  # a table does not say it
+    for unsaid in ({}, {"end": None}, {"end": "0.6"}):
+        (tmp_path / "json/u1.json").write_text(json.dumps({"tiers": document["tiers"], **unsaid}), "utf-8")
+        assert read_alignments(tmp_path / "json", ["u1"]).durations == {}
 
 
 @pytest.mark.parametrize("last_line_end", ["\n", "", "\r\n"])
@@ -139,7 +146,7 @@ def test_what_is_written_praatio_and_we_read_alike(data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "a.TextGrid"
         write_textgrid(file, 3.0, {"words": [(0.0, 3.0, 'say "a"')], "phones": intervals})
-        ours = read_textgrid(file)
+        ours = read_textgrid(file).segments
         grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=True)
     assert [tuple(segment) for segment in ours] == [tuple(entry) for entry in grid.getTier("phones").entries]
     assert [tuple(segment) for segment in ours if segment.label] == intervals
@@ -321,6 +328,10 @@ def test_a_real_run_of_mfa_is_read_whole(shared: Path, language: str) -> None:
     result = read_alignments(shared / "mfa_run/output" / language, list(reference))
     assert result.missing == []
     assert result.phones["utterance_id"].nunique() == 30
+    for name, seconds in result.durations.items():
+        assert seconds == pytest.approx(
+            soundfile.info(shared / f"mfa_run/{language}/{name}.wav").duration, abs=0.01
+        )
     counts = result.phones.groupby("utterance_id").size()
     for name in ("s0/u00", "s2/u29"):  # an independent count, straight from the file's text
         if name in reference:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from layersim.alignment.textgrid import write_textgrid
 from layersim.corpus.manifest import read_manifest, write_manifest
 from layersim.errors import LayersimError, ProvenanceError, StageMissingError
 from layersim.features.dataset import open_corpus
@@ -75,6 +77,43 @@ def test_alignments_need_a_phone_set(workspace, small, settings):
     workspace.corpora["english"] = entry
     with pytest.raises(LayersimError, match=r"\[corpora.english\]: alignments need a phone_set.*arpabet"):
         extract(workspace, settings(), encoder=small.SmallEncoder())
+
+
+def test_alignment_files_that_end_elsewhere_than_their_audio_are_counted_and_named(
+    workspace, small, settings
+):
+    folder = workspace.root.parent / "grids"
+    for number in range(20):
+        # Utterance n lasts 0.2 + 0.03 (n mod 5) s. Up to 0.1 s is rounding; u01 to u08 say 0.11 s more.
+        seconds = 0.2 + 0.03 * (number % 5) + (0.11 if 1 <= number <= 8 else 0.09)
+        write_textgrid(folder / f"u{number:02d}.TextGrid", seconds, {"phones": [(0.05, 0.1, "AA1")]})
+    entry = workspace.corpora["english"].model_copy(update={"alignments": folder})
+    workspace = replace(workspace, corpora={**workspace.corpora, "english": entry})
+    result, _ = extract(workspace, settings(), encoder=small.SmallEncoder())
+    assert [note for note in result.notes if "alignment files" in note] == [
+        "8 alignment files end more than 0.1 s from the end of their audio: u01 (0.340 s, audio 0.230 s), "
+        "u02 (0.370 s, audio 0.260 s), u03 (0.400 s, audio 0.290 s), u04 (0.430 s, audio 0.320 s), "
+        "u05 (0.310 s, audio 0.200 s) and 3 more. Are they of these recordings?"
+    ]
+    assert result.notes == json.loads((result.folder / "run.json").read_text("utf-8"))["notes"]
+
+
+def test_a_shorter_alignment_file_is_named_too_and_phones_beyond_the_audio_are_a_fault(
+    workspace, small, settings, caplog
+):
+    folder = workspace.root.parent / "grids"
+    for number in range(20):
+        write_textgrid(folder / f"u{number:02d}.TextGrid", 0.2, {"phones": [(0.05, 0.1, "AA1")]})
+    entry = workspace.corpora["english"].model_copy(update={"alignments": folder})
+    workspace = replace(workspace, corpora={**workspace.corpora, "english": entry})
+    result, _ = extract(workspace, settings(), encoder=small.SmallEncoder())
+    assert any(note.startswith("4 alignment files end more than 0.1 s") for note in result.notes)  # 0.32 s
+    assert "u04 (0.200 s, audio 0.320 s), u09" in caplog.text
+
+    write_textgrid(folder / "u07.TextGrid", 0.5, {"phones": [(0.2, 0.5, "AA1")]})
+    with pytest.raises(LayersimError, match=r"u07: phone 'AA1' at 0.200..0.500 s lies beyond the audio"):
+        extract(workspace, settings(), encoder=small.SmallEncoder())
+    assert "u07 (0.500 s, audio 0.260 s)" in caplog.text
 
 
 def test_a_manifest_of_another_corpus_is_refused(workspace, small, settings):
