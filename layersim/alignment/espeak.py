@@ -73,20 +73,30 @@ class Line:
 
 @dataclass(frozen=True)
 class Phone:
-    """One phone: start and end in seconds, half-open, its label, and where its word begins in the text."""
+    """One phone: start and end in seconds, half-open, and its label."""
 
     start: float
     end: float
     label: str
-    character: int  # of the text, counted from 0
 
 
 @dataclass(frozen=True)
 class Speech:
-    """One spoken line."""
+    """One spoken line.
 
-    wave: NDArray[np.int16]  # (samples,)
-    phones: tuple[Phone, ...]  # in order, without overlap
+    Attributes
+    ----------
+    wave : array, shape (samples,), int16
+    phones : tuple of Phone
+        In order, without overlap.
+    labels : tuple of (character, label)
+        Every phone in order, also one that was assimilated and has no time: the character of the text (counted
+        from 0) at which espeak-ng began its word, and its label.
+    """
+
+    wave: NDArray[np.int16]
+    phones: tuple[Phone, ...]
+    labels: tuple[tuple[int, str], ...]
 
     @property
     def seconds(self) -> float:
@@ -140,34 +150,43 @@ def _read_speech(stream: IO[bytes], line: Line, complaints: IO[bytes]) -> Speech
             f"{': ' + said[-1] if said else ''}. Reinstall the package espeakng-loader."
         )
     wave = np.frombuffer(data, dtype="<i2").astype(np.int16)
-    events = [(sample, label, character) for sample, label, character in answer["events"]]
-    return Speech(wave, tuple(phones_from_events(events, wave)))
+    phones = phones_from_events([(sample, label) for sample, label, _ in answer["events"]], wave)
+    return Speech(wave, tuple(phones), tuple(_labels(answer["events"])))
 
 
-def phones_from_events(
-    events: Sequence[tuple[int, str | None, int | None]], wave: NDArray[np.int16]
-) -> list[Phone]:
+def _labels(events: Sequence[tuple[int, str | None, int | None]]) -> Iterator[tuple[int, str]]:
+    word = 0
+    for _, raw, character in events:
+        word = word if character is None else character
+        if label := _bare(raw):
+            yield word, label
+
+
+def _bare(label: str | None) -> str:
+    """Take the stress marks off a label; what is no phone, such as a switch of language, becomes nothing."""
+    bare = (label or "").replace("ˈ", "").replace("ˌ", "")
+    return "" if bare.startswith("(") else bare
+
+
+def phones_from_events(events: Sequence[tuple[int, str | None]], wave: NDArray[np.int16]) -> list[Phone]:
     """Turn espeak-ng's events into phones, by the conventions of this module.
 
     Parameters
     ----------
-    events : sequence of (sample, label or None, character or None)
-        In order. No label, or a language switch such as ``(en)``, starts something that is no phone; a
-        character starts the word that begins there in the text.
+    events : sequence of (sample, label or None)
+        In order. None, or a language switch such as ``(en)``, starts something that is no phone.
     wave : array, shape (samples,), int16
 
     >>> wave = np.array([9, 9, 9, 0, 0, 0, 9, 9], dtype=np.int16)
     >>> [(round(p.start * 22050), round(p.end * 22050), p.label)
-    ...  for p in phones_from_events([(0, None, 0), (0, "ˈɑ", None), (6, "t", None), (8, None, None)], wave)]
+    ...  for p in phones_from_events([(0, "ˈɑ"), (6, "t"), (8, None)], wave)]
     [(0, 3, 'ɑ'), (3, 8, 't')]
     """
     phones: list[Phone] = []
     free_from = 0  # the first sample after the last phone or boundary: where a closure may begin
-    word = 0
-    for position, (sample, raw, character) in enumerate(events):
-        word = word if character is None else character
-        label = (raw or "").replace("ˈ", "").replace("ˌ", "")
-        if not label or label.startswith("("):
+    for position, (sample, raw) in enumerate(events):
+        label = _bare(raw)
+        if not label:
             free_from = max(free_from, sample)
             continue
         following = events[position + 1][0] if position + 1 < len(events) else len(wave)
@@ -176,6 +195,6 @@ def phones_from_events(
         sounding = np.flatnonzero(wave[sample:following])
         start = free_from if label[0] in _STOPS else sample
         end = sample + int(sounding[-1]) + 1 if len(sounding) else following
-        phones.append(Phone(start / SAMPLE_RATE, end / SAMPLE_RATE, label, word))
+        phones.append(Phone(start / SAMPLE_RATE, end / SAMPLE_RATE, label))
         free_from = end
     return phones

@@ -1,9 +1,9 @@
 """espeak-ng in a process of its own: lines to speak come in as JSON, sound and events go out.
 
-Run as ``python -m layersim.alignment.espeak_engine`` by `layersim.alignment.espeak`, never imported by it. espeak-ng keeps
-everything in global variables (the voice, noise generators, a pitch wobble that runs on from one utterance
-to the next) and may not be entered twice. One short process per list of lines gives each list a fresh,
-unshared engine: the same list gives the same samples, whatever was spoken before.
+Run as ``python -m layersim.alignment.espeak_engine`` by `layersim.alignment.espeak`, never imported by it.
+espeak-ng keeps everything in global variables (the voice, noise generators, a pitch wobble that runs on from
+one utterance to the next) and may not be entered twice. One short process per list of lines gives each list a
+fresh, unshared engine: the same list gives the same samples, whatever was spoken before.
 
 On stdin: one JSON document ``{"library": path, "data": path, "lines": [[text, voice, rate, pitch,
 pitch_range, volume], ...]}``. On stdout, for each line: one row of JSON ``{"samples": n, "events":

@@ -2,28 +2,30 @@
 
 Labels are those of its phone events, the phone set ``espeak-ipa``: exactly what `layersim.alignment.espeak`
 gives with times. A pronunciation is read off those events, so that what connected speech does to a word
-(weak forms, linking) is in it.
+(weak forms, flaps, linking) is in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from layersim.alignment.espeak import Line, Phone, synthesise
-from layersim.alignment.transcript import Token
+from layersim.alignment.espeak import Line, Speech, synthesise
+from layersim.alignment.transcript import Token, readable
 
 PHONE_SET = "espeak-ipa"
 
 Phones = tuple[str, ...]
 
 
-def speak_words(texts: Sequence[tuple[str, list[Token]]], voice: str) -> list[list[tuple[Phones, ...]]]:
+def speak_words(texts: Sequence[tuple[str, Sequence[Token]]], voice: str) -> list[list[tuple[Phones, ...]]]:
     """Return for each word of each text its pronunciations: in its sentence, then alone where that differs.
 
     Parameters
     ----------
     texts : sequence of (text, its words)
+        Only these words are spoken, in one breath with each other.
     voice : str
         Of espeak-ng.
 
@@ -32,59 +34,55 @@ def speak_words(texts: Sequence[tuple[str, list[Token]]], voice: str) -> list[li
     LayersimError
         If espeak-ng cannot be started, has no such voice, or ends early.
     """
-    forms = list(dict.fromkeys(token.text for _, tokens in texts for token in tokens))
+    forms = list(dict.fromkeys(token.text for _, words in texts for token in words))
     alone = {
-        form: tuple(phone.label for phone in speech.phones)
+        form: tuple(label for _, label in speech.labels)
         for form, speech in zip(forms, synthesise([Line(form, voice) for form in forms]), strict=True)
     }
-    sentences = [Line(text, voice) for text, tokens in texts if tokens]
-    spoken = synthesise(sentences)
-    found: list[list[tuple[Phones, ...]]] = []
-    for _, tokens in texts:
-        phones = _by_word(tokens, next(spoken).phones, alone) if tokens else []
-        pairs = ((here, alone[token.text]) for token, here in zip(tokens, phones, strict=True))
-        found.append([tuple(dict.fromkeys(form for form in pair if form)) for pair in pairs])
-    spoken.close()
-    return found
+    spoken = synthesise([Line(readable(text, words), voice) for text, words in texts if words])
+    return [
+        [
+            tuple(dict.fromkeys(form for form in (here, alone[token.text]) if form))
+            for token, here in zip(words, _by_word(words, next(spoken), alone) if words else (), strict=True)
+        ]
+        for _, words in texts
+    ]
 
 
-def _by_word(tokens: Sequence[Token], phones: Sequence[Phone], alone: dict[str, Phones]) -> list[Phones]:
+def _by_word(words: Sequence[Token], speech: Speech, alone: dict[str, Phones]) -> list[Phones]:
     """Give each word the phones that espeak-ng spoke for it; words that it ran together are parted."""
-    starts = [token.start for token in tokens]
-    spoken: list[list[str]] = [[] for _ in tokens]
-    for phone in phones:
-        word = max(sum(start <= phone.character for start in starts) - 1, 0)
-        spoken[word].append(phone.label)
+    starts = [token.start for token in words]
+    spoken: list[list[str]] = [[] for _ in words]
+    for character, label in speech.labels:
+        spoken[max(bisect_right(starts, character) - 1, 0)].append(label)
+    firsts = [n for n, labels in enumerate(spoken) if labels or n == 0]
     result: list[Phones] = []
-    silent_from = [n for n, labels in enumerate(spoken) if labels or n == 0] + [len(tokens)]
-    for first, following in pairwise(silent_from):
-        together = [alone[token.text] for token in tokens[first:following]]
-        result += part(tuple(spoken[first]), together)
+    for first, following in pairwise((*firsts, len(words))):
+        result += part(tuple(spoken[first]), [alone[token.text] for token in words[first:following]])
     return result
 
 
 def part(spoken: Phones, words: Sequence[Phones]) -> list[Phones]:
     """Part the phones of words that were spoken as one, where they match the words' own forms best.
 
-    The cost of a match is the least number of phones put in, left out or replaced (Levenshtein 1966); of
-    equals, the parting that leaves no word without a phone, then the earliest.
+    The cost of a match is the least number of phones put in, left out or replaced (Levenshtein, 1966), and a
+    half for a word left without a phone; of equals, the earliest parting.
 
     >>> part(("ʌ", "v", "ð", "ɪ"), [("ʌ", "v"), ("ð", "ə")])
     [('ʌ', 'v'), ('ð', 'ɪ')]
     """
-    if len(words) == 1:
-        return [spoken]
-    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
-    for word in words:
-        following: dict[int, tuple[float, tuple[int, ...]]] = {}
-        for start, (cost, cuts) in best.items():
-            for end in range(start, len(spoken) + 1):
-                total = cost + _distance(spoken[start:end], word) + (0.5 if end == start else 0.0)
-                if end not in following or total < following[end][0]:
-                    following[end] = (total, (*cuts, end))
-        best = following
-    _, cuts = best[len(spoken)]
-    return [spoken[start:end] for start, end in pairwise((0, *cuts))]
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}  # end -> cost, ends of the words so far
+    for number, word in enumerate(words, start=1):
+        ends: Iterable[int] = range(len(spoken) + 1) if number < len(words) else (len(spoken),)
+        best = {
+            end: min(
+                (cost + _distance(spoken[start:end], word) + 0.5 * (start == end), (*cuts, end))
+                for start, (cost, cuts) in best.items()
+                if start <= end
+            )
+            for end in ends
+        }
+    return [spoken[start:end] for start, end in pairwise((0, *best[len(spoken)][1]))]
 
 
 def _distance(one: Sequence[str], other: Sequence[str]) -> int:

@@ -3,12 +3,12 @@
 Conventions
 -----------
 - Phones are labels of the phone set ``mfa-ipa``, without tones.
-- A final is split as phonetics does: glide (j, w, ɥ), vowel or falling diphthong (aj, aw, ej, ow), nasal coda.
-  Every syllable has exactly one vowel, except the interjections that are a nasal (m, n, ng).
+- A final is split as phonetics does: glide (j, w, ɥ), vowel or falling diphthong (aj, aw, ej, ow), nasal
+  coda. Every syllable has exactly one vowel, except the interjections that are a nasal (m, n, ng).
 - The vowels are those of the narrow transcriptions in the references: open ``e`` is ɤ and, before a nasal, ə;
   ``ian`` and ``üan`` have ɛ, ``ie`` and ``üe`` e; ``ong`` has ʊ; ``er`` is one r-coloured ɚ; the ``i`` of
-  ``zi ci si`` is z̩ and that of ``zhi chi shi ri`` ʐ̩, which the phone set maps to the apical vowel. (MFA's dictionary of Mandarin
-  writes o for ɤ and for ə before ŋ, and u for ʊ.)
+  ``zi ci si`` is z̩ and that of ``zhi chi shi ri`` ʐ̩, which the phone set knows as apical vowels. (MFA's
+  dictionary of Mandarin writes e for ɛ, o for ɤ and for ə before ŋ, o ɻ for ɚ, and u for ʊ.)
 
 References
 ----------
@@ -30,10 +30,11 @@ _INITIALS = {
 
 _FINALS = {
     "a": "a", "ai": "aj", "an": "a n", "ang": "ɑ ŋ", "ao": "aw", "e": "ɤ", "ê": "ɛ", "ei": "ej", "en": "ə n",
-    "eng": "ə ŋ", "er": "ɚ", "i": "i", "ia": "j a", "ian": "j ɛ n", "iang": "j ɑ ŋ", "iao": "j aw", "ie": "j e",
-    "in": "i n", "ing": "i ŋ", "io": "j o", "iong": "j ʊ ŋ", "iu": "j ow", "o": "o", "ong": "ʊ ŋ", "ou": "ow", "u": "u",
-    "ua": "w a", "uai": "w aj", "uan": "w a n", "uang": "w ɑ ŋ", "ueng": "w ə ŋ", "ui": "w ej", "un": "w ə n",
-    "uo": "w o", "ü": "y", "üan": "ɥ ɛ n", "üe": "ɥ e", "ün": "y n", "m": "m̩", "n": "n̩", "ng": "ŋ̩",
+    "eng": "ə ŋ", "er": "ɚ", "i": "i", "ia": "j a", "ian": "j ɛ n", "iang": "j ɑ ŋ", "iao": "j aw",
+    "ie": "j e", "in": "i n", "ing": "i ŋ", "io": "j o", "iong": "j ʊ ŋ", "iu": "j ow", "o": "o",
+    "ong": "ʊ ŋ", "ou": "ow", "u": "u", "ua": "w a", "uai": "w aj", "uan": "w a n", "uang": "w ɑ ŋ",
+    "ueng": "w ə ŋ", "ui": "w ej", "un": "w ə n", "uo": "w o", "ü": "y", "üan": "ɥ ɛ n", "üe": "ɥ e",
+    "ün": "y n", "m": "m̩", "n": "n̩", "ng": "ŋ̩",
 }  # fmt: skip
 
 # Syllables without an initial are written with y or w.
@@ -62,7 +63,7 @@ def syllable_phones(syllable: str) -> tuple[str, ...] | None:
         if parts is None:
             return None
         initial, final = parts["initial"], parts["final"]
-    if final.startswith("u") and initial in ("j", "q", "x") or final == "ue":  # ü is written u there
+    if (final.startswith("u") and initial in ("j", "q", "x")) or final == "ue":  # ü is written u there
         final = "ü" + final[1:]
     if final == "o" and initial in ("b", "p", "m", "f"):  # uo is written o there
         final = "uo"

@@ -3,33 +3,55 @@
 Conventions
 -----------
 - Text is brought to Unicode's composed form (NFC) first; places count its characters.
-- White space, slashes, dashes and the punctuation of East Asian scripts part words. Punctuation around a word
-  is no part of it; apostrophes, hyphens and points within it are (``don't``, ``well-known``, ``3.5``).
-- Each Han character is a word of its own. So is a run of others beside it.
-- Remarks in square, angle or curly brackets (``[laughter]``, ``<noise>``) were not said as words and are left out.
+- A word is a run of letters, digits and signs that are read aloud (``50%``). Apostrophes and hyphens between
+  letters belong to it (``don't``, ``well-known``), and so do the points of abbreviations and numbers
+  (``z.B``, ``3.5``, ``15:30``). All else parts words and is no part of them.
+- Each Han character is a word of its own.
+- Remarks in square, angle or curly brackets (``[laughter]``) were not said as words and are left out.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
-# CJK Unified Ideographs with extension A, compatibility and the supplementary planes; the zero 〇.
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇"
 _REMARK = re.compile(r"\[[^\[\]]*\]|<[^<>]*>|\{[^{}]*\}")
-_PIECE = re.compile(rf"[{_HAN}]|[^\s{_HAN}/\\|–—―…·、。，．！？；：（）「」『』《》〈〉【】〔〕～]+")
-_SPOKEN_SIGNS = "%&@§°+=€$£¥"  # signs that are read aloud
-_DOUBLED_DASH = re.compile(r"--+|\.\.+")
+_APOSTROPHES = str.maketrans("’‘ʼ＇", "''''")
+_SPOKEN_SIGNS = "%&@§°+=€$£¥"
+_PAUSES = ".,;:?!…。，、；：？！।؟،؛"  # what tells a speaker how to read on
+# Each character of a text is first turned into its kind (`_kind`): h Han, a letter or mark, 0 digit, % spoken
+# sign, itself for the four below, a space for the rest. A word is then a matter of kinds alone.
+_JOINING = "'-.,:"
+_WORD = re.compile(r"h|(?<!a)(?:a\.)+a(?!a)|[a0%]+(?:['-]+[a0%]+|(?<=0)[.,:](?=0)[a0%]+)*")
 
 
 @dataclass(frozen=True)
 class Token:
-    """A word of a transcript."""
+    """A word of a transcript and where it stands."""
 
     text: str
-    start: int  # first character in the text, counted from 0
+    start: int  # its first character in the text, counted from 0
     end: int  # behind its last character
+
+
+@lru_cache(maxsize=65_536)
+def _kind(sign: str) -> str:
+    category = unicodedata.category(sign)
+    if sign == "〇" or (category == "Lo" and unicodedata.name(sign, "").startswith("CJK ")):
+        return "h"
+    if category[0] in "LM":
+        return "a"
+    if category[0] == "N":
+        return "0"
+    if sign in _SPOKEN_SIGNS:
+        return "%"
+    if sign in "‐‑":  # typographic hyphens
+        return "-"
+    return sign if sign in _JOINING else " "
 
 
 def is_han(text: str) -> bool:
@@ -38,7 +60,7 @@ def is_han(text: str) -> bool:
     >>> is_han("中国"), is_han("中x"), is_han("")
     (True, False, False)
     """
-    return re.fullmatch(rf"[{_HAN}]+", text) is not None
+    return bool(text) and all(_kind(sign) == "h" for sign in text)
 
 
 def compose(text: str) -> tuple[str, int]:
@@ -51,32 +73,53 @@ def compose(text: str) -> tuple[str, int]:
     remarks : int
         How many there were.
 
-    >>> compose("I don’t [laughs] know.")
-    ("I don't          know.", 1)
+    >>> compose("I don’t [ha] know.")
+    ("I don't      know.", 1)
     """
-    text = unicodedata.normalize("NFC", text).replace("’", "'").replace("‘", "'")
+    text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES)
     return _REMARK.subn(lambda remark: " " * len(remark[0]), text)
 
 
 def tokens(text: str) -> list[Token]:
     """List the words of a composed text in order.
 
-    >>> [token.text for token in tokens("Well-known, isn't it? 他说:好的。 — 3.5%!")]
-    ['Well-known', "isn't", 'it', '他', '说', '好', '的', '3.5%']
+    >>> [token.text for token in tokens("Well-known, isn't it? 他说:好的。 — 3.5%, z.B. and/or 'so'!")]
+    ['Well-known', "isn't", 'it', '他', '说', '好', '的', '3.5%', 'z.B', 'and', 'or', 'so']
     """
-    text = _DOUBLED_DASH.sub(lambda dashes: " " * len(dashes[0]), text)
-    found = []
-    for piece in _PIECE.finditer(text):
-        start, end = piece.span()
-        while start < end and not _belongs(text[start], leading=True):
-            start += 1
-        while end > start and not _belongs(text[end - 1]):
-            end -= 1
-        if start < end:
-            found.append(Token(text[start:end], start, end))
-    return found
+    found = _WORD.finditer("".join(map(_kind, text)))
+    return [
+        Token(text[match.start() : match.end()], *match.span())
+        for match in found
+        if match[0] != "%" or text[match.start()] in "%&@+="  # the others say nothing by themselves
+    ]
 
 
-def _belongs(sign: str, leading: bool = False) -> bool:
-    """Say whether a word may begin or end with this sign: a letter, a mark on one, a digit, a spoken sign."""
-    return unicodedata.category(sign)[0] in ("LN" if leading else "LNM") or sign in _SPOKEN_SIGNS
+def readable(text: str, words: Iterable[Token]) -> str:
+    """Keep only the given words of a text and the punctuation that guides reading, each at its place.
+
+    >>> text = "# Say *this*, now."
+    >>> readable(text, tokens(text))
+    '  Say  this , now.'
+    """
+    kept = [sign if sign in _PAUSES else " " for sign in text]
+    for token in words:
+        kept[token.start : token.end] = token.text
+    return "".join(kept)
+
+
+@lru_cache(maxsize=65_536)
+def _script(letter: str) -> str:
+    words = unicodedata.name(letter, "").split()
+    if len(words) < 2 or words[0] in ("FEMININE", "MASCULINE", "MICRO"):  # ª, º, µ: signs of every script
+        return ""
+    return words[words[0] in ("FULLWIDTH", "HALFWIDTH")].split("-")[0]
+
+
+def scripts(text: str) -> Counter[str]:
+    """Count the letters of a text by script, named by the first word of the characters' Unicode names.
+
+    >>> scripts("Да, yes: 好。") == {"CYRILLIC": 2, "LATIN": 3, "CJK": 1}
+    True
+    """
+    letters = (sign for sign in text if unicodedata.category(sign) in ("Ll", "Lu", "Lo", "Lt"))
+    return Counter(script for script in map(_script, letters) if script)
