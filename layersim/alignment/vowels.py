@@ -32,8 +32,8 @@ Consonants
 - Qualities that no language here tells apart are one class: x (and χ), ʁ (and ʀ), h (and ɦ), m (and ɱ).
 - Places do make a class: retroflex ʂ ʐ ʈʂ ɻ, alveolopalatal ɕ tɕ, postalveolar ʃ ʒ tʃ dʒ, palatal ç c ɟ ɲ ʎ.
   MFA writes c, ɟ, ɲ, ʎ for k, ɡ, n, l before a front vowel; ARPAbet and espeak do not. The rs of languages
-  are not one: English ɹ, German ʁ, the tap ɾ (also of English city), the trill r, Mandarin ʐ. German ç and x
-  are two.
+  are not one: English ɹ, German ʁ (which espeak writes as r or ɾ), the tap ɾ (also of English city), the
+  trill r, Mandarin ʐ. German ç and x are two.
 - Glides are consonants: j w ɥ, also as nonsyllabic i̯ u̯ y̯. The glide of a diphthong is part of its vowel.
 - Part of a stop is no consonant: its closure alone (TIMIT ``tcl``), its burst or aspiration (Emo-DB ``!``,
   ``tasp``).
@@ -74,11 +74,6 @@ def map_classes(
     unknown = Counter(label for label in labels if class_of[label] is None)
     column = pd.Series([class_of[label] or "" for label in labels], index=phones.index, dtype=object)
     return phones.assign(**{kind: column}), dict(unknown.most_common())
-
-
-def map_vowels(phones: pd.DataFrame, phone_set: PhoneSet) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Stand in for `map_classes` of vowels until its callers have changed."""
-    return map_classes(phones, phone_set)
 
 
 def detect_phone_set(labels: Iterable[str]) -> tuple[str, float]:
