@@ -79,8 +79,8 @@ def load_encoder(
     from layersim.encoders.check import self_check
     from layersim.encoders.encoder import Encoder
 
-    place = _device(device)
-    with _quiet():
+    place = find_device(device)
+    with quiet():
         source = find_checkpoint(checkpoint)
         body, model_type = _load_body(source, stack, place)
     notes = [*source.notes, *_notes(body, model_type, place, precision)]
@@ -129,7 +129,7 @@ def refuse_broken_torchaudio() -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' and the hub client's own bars and log lines, which are put back afterwards."""
     from transformers.utils import logging as transformers_logging
 
@@ -150,7 +150,14 @@ def _quiet() -> Iterator[None]:
             hub.enable_progress_bars()
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Return a device of torch by its name.
+
+    Raises
+    ------
+    LayersimError
+        If torch does not know it or does not see it.
+    """
     import torch
 
     try:
@@ -181,14 +188,14 @@ def _load_body(source: Checkpoint, stack: str, device: torch.device) -> tuple[Bo
     except (OSError, ValueError, KeyError) as error:
         raise LayersimError(
             f"{name}: config.json cannot be read by transformers {metadata.version('transformers')}: "
-            f"{_first_line(error)} Code that comes with a checkpoint is not run."
+            f"{first_line(error)} Code that comes with a checkpoint is not run."
         ) from error
     family = find_family(config, name, stack)
     try:
         extractor = AutoFeatureExtractor.from_pretrained(folder, **local)
     except (OSError, ValueError, KeyError) as error:
         raise LayersimError(
-            f"{name}: its feature extractor cannot be read: {_first_line(error)} Put the checkpoint's "
+            f"{name}: its feature extractor cannot be read: {first_line(error)} Put the checkpoint's "
             "preprocessor_config.json beside config.json."
         ) from error
     if extractor.sampling_rate != SAMPLE_RATE:
@@ -207,18 +214,23 @@ def _load_body(source: Checkpoint, stack: str, device: torch.device) -> tuple[Bo
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise LayersimError(
-            f"{name}: its weights cannot be loaded: {_first_line(error)} Fetch the checkpoint "
+            f"{name}: its weights cannot be loaded: {first_line(error)} Fetch the checkpoint "
             "again, configuration and weights together."
         ) from error
-    _refuse_wrong_weights(name, model, info)
+    refuse_wrong_weights(name, model, info)
     model.eval().requires_grad_(False)
     body = family(model, extractor, stack)
     model.to(device)
     return body, config.model_type
 
 
-def _refuse_wrong_weights(name: str, model: Any, info: dict[str, Any]) -> None:
-    """Weights that are missing would be random, surplus blocks would be left out, NaN spreads."""
+def refuse_wrong_weights(name: str, model: Any, info: dict[str, Any]) -> None:
+    """Refuse weights that are missing (they would be random) and surplus (left out), and NaN, which spreads.
+
+    Raises
+    ------
+    LayersimError
+    """
     missing = sorted(key for key in info["missing_keys"] if key.rpartition(".")[2] not in _UNUSED_WEIGHTS)
     if missing:
         raise LayersimError(
@@ -265,7 +277,8 @@ def _notes(body: Body, model_type: str, device: torch.device, precision: str) ->
     return notes
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, as a sentence."""
     lines = str(error).strip().splitlines()
     first = lines[0] if lines else type(error).__name__
     return first if first.endswith((".", "!", "?")) else f"{first}."
