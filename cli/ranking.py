@@ -26,12 +26,30 @@ from .app import (
 @app.command()
 def rank(
     level: Annotated[str | None, typer.Option(help="utterance (default) or phoneme (vowels).")] = None,
+    label_free: Annotated[
+        bool, typer.Option("--label-free", help="Compare vowels, not emotions: reads no emotion label.")
+    ] = False,
     source: Source = None,
     target: Target = None,
     metric: Annotated[str | None, typer.Option(help="pairwise or centroid.")] = None,
     features: Annotated[str | None, typer.Option(help="raw, centred or zscored.")] = None,
     paper: Annotated[bool, typer.Option("--paper", help="The paper's plain form: pairwise, raw.")] = False,
     emotions: Emotions = None,
+    vowels: Annotated[
+        str | None, typer.Option(help="Phoneme level: comma list [all shared].", metavar="A,I,..")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Phoneme level: vowels (default) or consonants (extract --phones all).")
+    ] = None,
+    middle: Annotated[
+        bool, typer.Option("--middle", help="Phoneme level: middle third of each segment (extract --middle).")
+    ] = False,
+    min_frames: Annotated[
+        int | None, typer.Option(help="Phoneme level: leave out segments of fewer frames.")
+    ] = None,
+    speaker_cap: Annotated[
+        int | None, typer.Option(help="Phoneme level: segments a speaker counts in a cell at most; 0: all.")
+    ] = None,
     bootstraps: Annotated[int | None, typer.Option(help="Speaker bootstrap replicates.")] = None,
     permutations: Annotated[int | None, typer.Option(help="Label permutations of the null.")] = None,
     encoder: Encoder = None,
@@ -39,15 +57,16 @@ def rank(
     as_json: Json = False,
     force: Force = False,
 ) -> None:
-    """Rank layers by how alike two corpora's emotions are in them."""
+    """Rank layers by how alike two corpora's emotions (or vowels) are in them."""
     from layersim.similarity.rank import RankConfig
     from layersim.similarity.rank import rank as rank_stage
 
     workspace = find_workspace(encoder)
     flags = given(
-        {"level": level, "metric": metric, "features": features, "paper": paper or None,
-         "emotions": comma_list(emotions), "bootstraps": bootstraps, "permutations": permutations,
-         "seed": seed}
+        {"level": level, "label_free": label_free or None, "metric": metric, "features": features,
+         "paper": paper or None, "emotions": comma_list(emotions), "vowels": comma_list(vowels),
+         "classes": classes, "middle": middle or None, "min_frames": min_frames,
+         "speaker_cap": speaker_cap, "bootstraps": bootstraps, "permutations": permutations, "seed": seed}
     )  # fmt: skip
     settings = workspace.settings(RankConfig, flags)
     first, second = workspace.pair(source, target)

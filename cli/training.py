@@ -29,7 +29,9 @@ from .app import (
 def train(
     anchors: Annotated[
         str | None,
-        typer.Option(help="auto, auto:phoneme, best, worst, all, random:SEED, or layers such as 8,9,11."),
+        typer.Option(
+            help="auto, auto:phoneme, auto:label-free, best, worst, all, random:SEED, or layers (8,9,11)."
+        ),
     ] = None,
     source: Source = None,
     target: Target = None,

@@ -5,8 +5,9 @@ Conventions
 - A layer is named as in the cache: ``"1"`` .. ``"L"``, ``"d1"`` .. for Whisper's decoder blocks. Chosen
   layers are listed in the cache's order, whatever order they were given or ranked in.
 - ``auto`` is the ranking's Group; ``auto``, ``best`` and ``worst`` read the utterance-level ranking of the
-  pair and encoder, ``auto:phoneme`` .. the phoneme-level one. Where only the phoneme-level ranking was made,
-  plain ``auto``, ``best`` and ``worst`` take that one, and say so.
+  pair and encoder, ``auto:phoneme`` .. the phoneme-level one, ``auto:label-free`` .. the label-free one.
+  Where only the phoneme-level ranking was made, plain ``auto``, ``best`` and ``worst`` take that one, and say
+  so; the label-free one is taken only by its name.
 - Layer 0 is taken only when it is listed.
 """
 
@@ -24,9 +25,27 @@ from layersim.errors import LayersimError, StageMissingError
 from layersim.similarity.ranking import set_size
 from layersim.workspace import files_sha256, read_json
 
-Level = Literal["utterance", "phoneme"]
+Kind = Literal["utterance", "phoneme", "phoneme-label-free"]
+_KINDS: dict[str, Kind] = {
+    "utterance": "utterance",
+    "phoneme": "phoneme",
+    "label-free": "phoneme-label-free",
+}  # word -> folder
+_FLAGS: dict[Kind, str] = {
+    "utterance": "",
+    "phoneme": " --level phoneme",
+    "phoneme-label-free": " --label-free",
+}
+_NAMES: dict[Kind, str] = {
+    "utterance": "utterance-level",
+    "phoneme": "phoneme-level",
+    "phoneme-label-free": "label-free",
+}
 _SETS = {"auto": "group", "best": "best", "worst": "worst"}  # word -> key of ranking.json
-_FORMS = "auto, best, worst (each also with :phoneme), all, random:SEED, or a list of layers such as 8,9,11"
+_FORMS = (
+    "auto, best, worst (each also with :phoneme or :label-free), all, random:SEED, or a list of layers such "
+    "as 8,9,11"
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class AnchorRequest:
 
     text: str
     ranked: str | None = None  # key of ranking.json
-    level: Level = "utterance"
+    kind: Kind = "utterance"
     either_level: bool = False  # no level was named: the other one will do where this one is missing
     everything: bool = False
     seed: int | None = None
@@ -58,7 +77,7 @@ class Anchors:
     asked: str
     layers: tuple[str, ...]
     said: str  # one sentence for people
-    ranking: dict[str, Any] | None = None  # file, sha256, level, metric, features, emotions, resolved
+    ranking: dict[str, Any] | None = None  # file, sha256, level, label_free, metric, features, emotions, ...
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -74,18 +93,17 @@ def parse_anchors(text: str) -> AnchorRequest:
     LayersimError
         If it is none of the known forms, or names a layer twice.
 
-    >>> parse_anchors("auto:phoneme").level, parse_anchors("8,d1").layers
-    ('phoneme', ('8', 'd1'))
+    >>> parse_anchors("auto:label-free").kind, parse_anchors("8,d1").layers
+    ('phoneme-label-free', ('8', 'd1'))
     """
     word = "".join(text.split())
     if word == "all":
         return AnchorRequest(word, everything=True)
-    if match := re.fullmatch(r"(auto|best|worst)(?::(utterance|phoneme))?", word):
-        level: Level = "phoneme" if match[2] == "phoneme" else "utterance"
+    if match := re.fullmatch(r"(auto|best|worst)(?::(utterance|phoneme|label-free))?", word):
         return AnchorRequest(
             word.removesuffix(":utterance"),
             ranked=_SETS[match[1]],
-            level=level,
+            kind=_KINDS[match[2] or "utterance"],
             either_level=match[2] is None,
         )
     if match := re.fullmatch(r"random:(\d+)", word):
@@ -98,7 +116,7 @@ def parse_anchors(text: str) -> AnchorRequest:
     raise LayersimError(f"anchors {text!r} cannot be read. Known: {_FORMS}.")
 
 
-def choose_anchors(text: str, layers: Sequence[str], ranking_file: Callable[[Level], Path]) -> Anchors:
+def choose_anchors(text: str, layers: Sequence[str], ranking_file: Callable[[Kind], Path]) -> Anchors:
     """Turn what ``--anchors`` was given into layers.
 
     Parameters
@@ -108,8 +126,8 @@ def choose_anchors(text: str, layers: Sequence[str], ranking_file: Callable[[Lev
     layers : sequence of str
         Those of the features, in order.
     ranking_file : callable
-        Gives the pair's ``ranking.json`` for ``"utterance"`` or ``"phoneme"``; read only where a ranking
-        is asked for.
+        Gives the pair's ``ranking.json`` for ``"utterance"``, ``"phoneme"`` or ``"phoneme-label-free"``;
+        read only where a ranking is asked for.
 
     Raises
     ------
@@ -120,9 +138,9 @@ def choose_anchors(text: str, layers: Sequence[str], ranking_file: Callable[[Lev
     """
     request = parse_anchors(text)
     if request.ranked is not None:
-        file = ranking_file(request.level)
+        file = ranking_file(request.kind)
         if not file.is_file() and request.either_level and ranking_file("phoneme").is_file():
-            request, file = replace(request, level="phoneme"), ranking_file("phoneme")
+            request, file = replace(request, kind="phoneme"), ranking_file("phoneme")
         return _ranked(request, layers, file)
     candidates = [layer for layer in layers if layer != "0"]
     if request.everything:
@@ -137,9 +155,9 @@ def choose_anchors(text: str, layers: Sequence[str], ranking_file: Callable[[Lev
 
 def _ranked(request: AnchorRequest, layers: Sequence[str], file: Path) -> Anchors:
     if not file.is_file():
-        level = "" if request.level == "utterance" else f" --level {request.level}"
         raise StageMissingError(
-            f"{file}: there is no ranking for --anchors {request.text}. Run 'layersim rank{level}' first "
+            f"{file}: there is no ranking for --anchors {request.text}. Run "
+            f"'layersim rank{_FLAGS[request.kind]}' first "
             "(for the same pair and encoder), or name the layers: --anchors 8,9,11."
         )
     ranking = read_json(file)
@@ -150,21 +168,22 @@ def _ranked(request: AnchorRequest, layers: Sequence[str], file: Path) -> Anchor
         raise LayersimError(
             f"{file}: {request.ranked!r} must list layer names, found {named!r}. Run 'layersim rank' again."
         )
-    notes = []
+    notes, name = [], _NAMES[request.kind]
     if ranking.get("resolved") is False:
         notes.append(
-            f"the {request.level}-level ranking does not resolve its cut: the intervals of layers inside and "
+            f"the {name} ranking does not resolve its cut: the intervals of layers inside and "
             "outside the Group overlap"
         )
     return Anchors(
         asked=request.text,
         layers=_in_order(named, layers, str(file)),
-        said=f"{request.ranked} of the {request.level}-level ranking "
+        said=f"{request.ranked} of the {name} ranking "
         f"({ranking.get('metric')}, {ranking.get('features')} features)",
         ranking={
             "file": str(file),
             "sha256": files_sha256([file]),
-            "level": request.level,
+            "level": "utterance" if request.kind == "utterance" else "phoneme",
+            "label_free": request.kind == "phoneme-label-free",
             "set": request.ranked,
             **{key: ranking.get(key) for key in ("metric", "features", "emotions", "resolved")},
         },

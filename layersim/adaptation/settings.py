@@ -24,8 +24,8 @@ class TrainConfig(StageConfig):
 
     anchors: str = setting(
         "auto",
-        "la: layers to anchor. auto (the ranking's Group), best, worst, each also with :phoneme; all; "
-        "random:SEED (as many as a Group has); or a list such as 8,9,11",
+        "la: layers to anchor. auto (the ranking's Group), best, worst, each also with :phoneme or "
+        ":label-free; all; random:SEED (as many as a Group has); or a list such as 8,9,11",
         paper=LAYER_ANCHORING,
     )
     methods: tuple[MethodName, ...] = setting(

@@ -27,7 +27,7 @@ from layersim.adaptation.settings import TrainConfig
 from layersim.errors import LayersimError, StageMissingError
 from layersim.metrics import FEW_SPEAKERS
 from layersim.settings import Settings
-from layersim.similarity.rank import fingerprint
+from layersim.similarity.inputs import fingerprint
 from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json, write_text
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def _refuse_stale(anchors: Anchors, corpora: tuple[CorpusFeatures, CorpusFeature
     if not run.is_file():
         raise StageMissingError(f"{run.parent}: the ranking was not finished. Run layersim rank again.")
     made_from = read_json(run)["inputs"]
-    changed = [corpus.name for corpus in corpora if made_from.get(corpus.name) != fingerprint(corpus)]
+    label_free = bool(anchors.ranking and anchors.ranking["label_free"])
+    changed = [
+        corpus.name for corpus in corpora if made_from.get(corpus.name) != fingerprint(corpus, label_free)
+    ]
     if changed:
         raise LayersimError(
             f"{run.parent}: the ranking was made from other features or labels of {' and '.join(changed)} "

@@ -75,14 +75,14 @@ def layer_curve(
         If lengths differ, a band has one side only, or a marked layer does not exist.
     """
     require_labels("layers", layers, np.size(score), "layer")
-    values = _series("score", score, len(layers))
-    interval = _band("low", low, "high", high, len(layers))
-    null = _band("null_low", null_low, "null_high", null_high, len(layers))
+    values = series("score", score, len(layers))
+    interval = band("low", low, "high", high, len(layers))
+    null = band("null_low", null_low, "null_high", null_high, len(layers))
     sets = known_marks(marked, layers)
-    dashed = {name: _series(name, values, len(layers)) for name, values in (others or {}).items()}
+    dashed = {name: series(name, values, len(layers)) for name, values in (others or {}).items()}
     score_label = score_label or ("mean over emotions, 95 % interval" if interval else "mean over emotions")
     drawn = np.concatenate([values, *(interval or ()), *(null or ()), *dashed.values()])
-    ends, ticks = _value_axis(drawn)
+    ends, ticks = value_axis(drawn)
     with styled():
         width, height = float(np.clip(0.42 * len(layers), 3.2, 7.2)), 2.3
         left = max(
@@ -221,7 +221,7 @@ def _panel(
                 alignment="left", handlelength=2.2)  # fmt: skip
 
 
-def _value_axis(drawn: Values) -> tuple[tuple[float, float], list[float]]:
+def value_axis(drawn: Values) -> tuple[tuple[float, float], list[float]]:
     """Choose the ends of the value axis, a little beyond the data, and round ticks between them."""
     finite = drawn[np.isfinite(drawn)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -231,18 +231,32 @@ def _value_axis(drawn: Values) -> tuple[tuple[float, float], list[float]]:
     return ends, [float(tick) for tick in ticks if ends[0] <= tick <= ends[1]]
 
 
-def _series(name: str, values: ArrayLike, count: int) -> Values:
+def series(name: str, values: ArrayLike, count: int) -> Values:
+    """Take one value per layer.
+
+    Raises
+    ------
+    ValueError
+        If there are not ``count``.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (count,):
         raise ValueError(f"{name}: expected shape ({count},), one value per layer; got {array.shape}")
     return array
 
 
-def _band(
+def band(
     low_name: str, low: ArrayLike | None, high_name: str, high: ArrayLike | None, count: int
 ) -> tuple[Values, Values] | None:
+    """Take the two ends of an interval per layer, or neither.
+
+    Raises
+    ------
+    ValueError
+        If one end is missing, or there are not ``count``.
+    """
     if low is None and high is None:
         return None
     if low is None or high is None:
         raise ValueError(f"{low_name} and {high_name}: give both or neither")
-    return _series(low_name, low, count), _series(high_name, high, count)
+    return series(low_name, low, count), series(high_name, high, count)

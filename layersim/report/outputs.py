@@ -9,9 +9,14 @@ from typing import Any
 import pandas as pd
 
 from layersim.corpus.manifest import read_manifest
+from layersim.errors import LayersimError
 from layersim.workspace import Workspace, encoder_slug, files_sha256, read_json
 
-LEVELS = ("utterance", "phoneme")
+RANKINGS = {
+    "utterance": "utterance level",
+    "phoneme": "phoneme level",
+    "phoneme-label-free": "phoneme level, label-free",
+}  # folder -> what people call it
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class RankingOutputs:
     folder: Path
     ranking: dict[str, Any]
     run: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its level and form, for people."""
+        return RANKINGS[self.folder.name]
 
 
 @dataclass(frozen=True)
@@ -72,16 +82,27 @@ def corpus_outputs(workspace: Workspace) -> list[CorpusOutputs]:
 
 
 def pair_outputs(workspace: Workspace) -> list[PairOutputs]:
-    """Read every pair ranked or trained with the workspace's encoder, in the order of the corpora."""
+    """Read every pair ranked or trained with the workspace's encoder, in the order of the corpora.
+
+    Raises
+    ------
+    LayersimError
+        If a ranking was written by a version that knew fewer forms.
+    """
     names = list(workspace.corpora)
     pairs = [(source, target) for source in names for target in names if source != target]
     found = []
     for source, target in pairs:
         rankings = []
-        for level in LEVELS:
+        for level in RANKINGS:
             folder = workspace.rank_folder(source, target, level)
             if (folder / "run.json").is_file():  # written last: the ranking is complete
                 ranking = read_json(folder / "ranking.json")
+                if "compared" not in ranking:
+                    raise LayersimError(
+                        f"{folder}: the ranking is of an earlier version of layersim. Rank again: "
+                        f"layersim rank --force (source {source}, target {target}, {RANKINGS[level]})."
+                    )
                 rankings.append(RankingOutputs(folder, ranking, read_json(folder / "run.json")))
         folder = workspace.train_folder(source, target)
         training = None

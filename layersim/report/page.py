@@ -5,7 +5,6 @@ Figures are embedded as images (``data:`` addresses), the style is in the page, 
 
 from __future__ import annotations
 
-import base64
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ from layersim.provenance import library_versions
 from layersim.report.outputs import (
     CorpusOutputs,
     PairOutputs,
-    RankingOutputs,
     TrainingOutputs,
     corpus_outputs,
     other_encoders,
     pair_outputs,
 )
+from layersim.report.rankings import comparison, ranking_section
+from layersim.report.show import NOTHING, image, per_cent
 from layersim.workspace import Workspace, encoder_slug, read_json, write_text
-
-NOTHING = "–"
 
 
 def write_report(workspace: Workspace) -> Path:
@@ -81,7 +79,7 @@ def _warnings(workspace: Workspace, corpora: list[CorpusOutputs], pairs: list[Pa
                 f"{corpus.name}: a quick try on {results['utterances']} of {results['of']} utterances."
             )
     unresolved = [
-        f"{pair.source} → {pair.target} ({ranking.ranking['level']})"
+        f"{pair.source} → {pair.target} ({ranking.name})"
         for pair in pairs
         for ranking in pair.rankings
         if not ranking.ranking["resolved"]
@@ -142,7 +140,8 @@ def _pair_section(pair: PairOutputs, folder: Path) -> dict[str, Any]:
         "source": pair.source,
         "target": pair.target,
         "anchor": f"{pair.source}-to-{pair.target}",
-        "rankings": [_ranking_section(ranking, folder) for ranking in pair.rankings],
+        "rankings": [ranking_section(ranking, folder) for ranking in pair.rankings],
+        "comparison": comparison(pair.rankings),
         "methods": [],
     }
     if pair.training is not None:
@@ -156,86 +155,6 @@ def _pair_section(pair: PairOutputs, folder: Path) -> dict[str, Any]:
     return section
 
 
-def _ranking_section(outputs: RankingOutputs, folder: Path) -> dict[str, Any]:
-    ranking = outputs.ranking
-    vowel_figures = sorted(outputs.folder.glob("heatmap-vowels-*.svg"))
-    columns = [
-        "layer", "score", "95 % interval", "null 95 %", "p", "other emotions", *ranking["emotions"],
-        "in Group %", "probe UAR %",
-    ]  # fmt: skip
-    return {
-        **{key: ranking[key] for key in ("level", "group", "worst", "definition", "resolved", "notes")},
-        "best": [ranking["best"]],
-        "columns": columns,
-        "rows": [_layer_row(layer, ranking) for layer in ranking["layers"]],
-        "probe": _probe_sentence(ranking["probe"]),
-        "figures": [
-            _image(outputs.folder / "heatmap.svg", "Similarity per layer and emotion; the sets are marked."),
-            _layer_curve(ranking, folder),
-        ],
-        "vowel_figures": [
-            _image(file, f"{file.stem.removeprefix('heatmap-vowels-')}: similarity per layer and vowel.")
-            for file in vowel_figures
-        ],
-    }
-
-
-def _layer_row(layer: dict[str, Any], ranking: dict[str, Any]) -> dict[str, Any]:
-    name = layer["layer"]
-    kind = "best" if name == ranking["best"] else "group" if name in ranking["group"] else ""
-    kind = "worst" if name in ranking["worst"] else kind
-    cells = [
-        name,
-        _number(layer["score"]),
-        _span(layer["low"], layer["high"]),
-        _span(layer["null_low"], layer["null_high"]),
-        _number(layer["p"]),
-        _number(layer["different"]),
-        *(_number(layer["emotions"][emotion]["similarity"]) for emotion in ranking["emotions"]),
-        _per_cent(layer["in_group"]),
-        _per_cent(layer["probe_uar"]),
-    ]
-    return {"kind": kind, "cells": cells}
-
-
-def _probe_sentence(probe: dict[str, Any]) -> str:
-    if "reason" in probe:
-        return f"The linear probe was not run: {probe['reason']}"
-    found = probe["spearman"]
-    if found["rho"] is None:
-        return "The linear probe gives no order to compare with."
-    return (
-        f"Does the ranking predict transfer? A linear probe trained on {probe['source_utterances']} source "
-        f"utterances, each corpus standardised by itself, was tried on {probe['target_utterances']} of the "
-        f"target's train split in every layer: Spearman's rho between layer score and its UAR is "
-        f"{found['rho']:+.2f} (p = {found['p']:.3f}, {probe['layers']} layers)."
-    )
-
-
-def _layer_curve(ranking: dict[str, Any], folder: Path) -> dict[str, str]:
-    from layersim.figures.curves import layer_curve
-    from layersim.figures.save import save
-
-    layers = ranking["layers"]
-    columns = {
-        key: np.array([np.nan if layer[key] is None else layer[key] for layer in layers])
-        for key in ("score", "low", "high", "null_low", "null_high", "different", "probe_uar")
-    }
-    others = {"other emotions": columns["different"]}
-    figure = layer_curve(
-        [layer["layer"] for layer in layers],
-        columns["score"], columns["low"], columns["high"], columns["null_low"], columns["null_high"],
-        {"Group": ranking["group"], "Best": [ranking["best"]], "Worst": ranking["worst"]},
-        title=f"{ranking['source']} and {ranking['target']}: similarity by layer, {ranking['level']} level",
-        value_label=f"{ranking['metric']} cosine, {ranking['features']}",
-        score_label="same emotion",
-        others={name: values for name, values in others.items() if np.isfinite(values).any()},
-    )  # fmt: skip
-    name = f"layers-{ranking['source']}-to-{ranking['target']}-{ranking['level']}"
-    _, svg = save(figure, folder / name)
-    return _image(svg, "Score by layer with its interval over speakers, the null, and other emotions.")
-
-
 def _method_row(training: TrainingOutputs, method: dict[str, Any]) -> dict[str, Any]:
     run = training.first_run(method)
     metrics = read_json(run / "metrics.json")
@@ -244,16 +163,14 @@ def _method_row(training: TrainingOutputs, method: dict[str, Any]) -> dict[str, 
     return {
         "name": method["folder"],
         "layers": ", ".join(method["layers"]),
-        "uar": _per_cent(method["uar"]["mean"]),
-        "sd": NOTHING if deviation is None else _per_cent(deviation),
-        "wa": _per_cent(method["wa"]["mean"]),
-        "f1": _per_cent(method["macro_f1"]["mean"]),
-        "recalls": [
-            _per_cent(method["recalls"][emotion]["mean"]) for emotion in training.summary["emotions"]
-        ],
+        "uar": per_cent(method["uar"]["mean"]),
+        "sd": NOTHING if deviation is None else per_cent(deviation),
+        "wa": per_cent(method["wa"]["mean"]),
+        "f1": per_cent(method["macro_f1"]["mean"]),
+        "recalls": [per_cent(method["recalls"][emotion]["mean"]) for emotion in training.summary["emotions"]],
         "runs": len(method["seeds"]),
         "figures": [
-            _image(run / name, f"{method['folder']}, seed {metrics['seed']}: {caption}")
+            image(run / name, f"{method['folder']}, seed {metrics['seed']}: {caption}")
             for name, caption in names.items()
             if (run / name).is_file()
         ],
@@ -277,7 +194,7 @@ def _bars(training: TrainingOutputs, folder: Path) -> dict[str, str]:
         chance=summary["chance"]["uar"],
     )
     _, svg = save(figure, folder / f"methods-{summary['source']}-to-{summary['target']}")
-    return _image(svg, "Mean UAR over seeds; lines are 95 % intervals over the target's test speakers.")
+    return image(svg, "Mean UAR over seeds; lines are 95 % intervals over the target's test speakers.")
 
 
 def _training_notes(summary: dict[str, Any]) -> list[str]:
@@ -299,7 +216,7 @@ def _stages(corpora: list[CorpusOutputs], pairs: list[PairOutputs]) -> list[dict
     runs = [(f"extract: {corpus.name}", corpus.extraction) for corpus in corpora if corpus.extraction]
     for pair in pairs:
         name = f"{pair.source} → {pair.target}"
-        runs += [(f"rank: {name}, {ranking.ranking['level']}", ranking.run) for ranking in pair.rankings]
+        runs += [(f"rank: {name}, {ranking.name}", ranking.run) for ranking in pair.rankings]
         for method in pair.training.summary["methods"] if pair.training else []:
             folder = pair.training.first_run(method) if pair.training else Path()
             runs.append((f"train: {name}, {method['folder']}, first seed", read_json(folder / "run.json")))
@@ -312,21 +229,3 @@ def _stages(corpora: list[CorpusOutputs], pairs: list[PairOutputs]) -> list[dict
         }
         for title, run in runs
     ]
-
-
-def _image(file: Path, caption: str) -> dict[str, str]:
-    kind = "image/svg+xml" if file.suffix == ".svg" else "image/png"
-    data = base64.b64encode(file.read_bytes()).decode("ascii")
-    return {"data": f"data:{kind};base64,{data}", "alt": caption, "caption": caption}
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
-
-
-def _per_cent(share: float | None) -> str:
-    return NOTHING if share is None else f"{100 * share:.1f}"
-
-
-def _span(low: float | None, high: float | None) -> str:
-    return NOTHING if low is None or high is None else f"{low:.3f} to {high:.3f}"

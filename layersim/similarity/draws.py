@@ -2,14 +2,19 @@
 
 Conventions
 -----------
-- One set of draws serves all emotions, vowels and layers, so that replicate r of one layer and replicate r of
+- One set of draws serves all labels, strata and layers, so that replicate r of one layer and replicate r of
   another rest on the same speakers (and permutation r on the same labels): they are paired.
-- Labels are permuted among a corpus's utterances; a phone goes with its utterance.
-- Permuting a million labels two hundred times would cost more than all the rest. Above a number of utterances
+- Labels are permuted among a corpus's items: emotions among utterances (a phone goes with its utterance), in
+  the label-free form vowels among segments. Always among all of the corpus: within each utterance a short one
+  with a single vowel could not change, and within each speaker the buckets below would stay too small to
+  help; that no speaker rules a cell is the speaker cap's task.
+- Permuting a million labels two hundred times would cost more than all the rest. Above a number of items
   they are first put into buckets at random, all of one size, and whole buckets get a label. Bucket size and
-  the number of single utterances beside them are such that each permutation gives every emotion exactly as
-  many utterances as it has. A random set of random buckets is a random set of utterances: each permutation is
-  drawn from the same distribution as without buckets; only their independence of each other is approximate.
+  the number of single items beside them are such that each permutation gives every label exactly as many
+  items as it has. A random set of random buckets is a random set of items: each permutation is drawn from the
+  same distribution as without buckets; only their independence of each other is approximate.
+- With a speaker cap, single items are weighed anew in every permutation, by how many of their speaker's fall
+  into the same cell. Items in buckets bring along the weight that they have under their own label.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from numpy.typing import NDArray
 from layersim.metrics import speaker_weights
 from layersim.similarity.selection import Selection
 
-UNIT_LIMIT = 4096  # utterances up to here are permuted one by one
+UNIT_LIMIT = 4096  # items up to here are permuted one by one
 UNIT_BYTES = 256 * 2**20  # and no more units than fit in this, for each of the two corpora
 
 
@@ -31,9 +36,9 @@ class Draws:
     """The draws of one corpus."""
 
     weights: NDArray[np.float64]  # (R, speakers) how often each speaker is drawn
-    unit_of_utterance: NDArray[np.int64]  # (N,)
-    labels: NDArray[np.int8]  # (permutations, units) position in the emotions
-    bucket: int  # utterances per bucket; 1 where every utterance is permuted by itself
+    unit_of_item: NDArray[np.int64]  # (items,)
+    labels: NDArray[np.int16]  # (permutations, units) position in the labels
+    bucket: int  # items per bucket; 1 where every item is permuted by itself
 
     @property
     def units(self) -> int:
@@ -49,7 +54,7 @@ def draw(
     Parameters
     ----------
     width : int
-        D of the features, which with the number of vowels decides how many units fit in memory.
+        D of the features, which with the number of strata decides how many units fit in memory.
     bootstraps, permutations : int, >= 0
     """
     speakers = len(selection.speakers)
@@ -58,18 +63,18 @@ def draw(
         if bootstraps
         else np.zeros((0, speakers))
     )
-    utterances = len(selection.keys)
+    items = len(selection.label)
     if not permutations:
-        return Draws(weights, np.zeros(utterances, np.int64), np.zeros((0, 0), np.int8), 1)
-    sizes = np.bincount(selection.emotion, minlength=len(selection.emotions))
-    limit = min(UNIT_LIMIT, max(1, UNIT_BYTES // (8 * width * len(selection.vowels))))
+        return Draws(weights, np.zeros(items, np.int64), np.zeros((0, 0), np.int16), 1)
+    sizes = np.bincount(selection.label, minlength=len(selection.labels))
+    limit = min(UNIT_LIMIT, max(1, UNIT_BYTES // (8 * width * len(selection.strata))))
     bucket = bucket_size(sizes, limit)
-    bucket_labels = np.repeat(np.arange(len(sizes), dtype=np.int8), sizes // bucket)
-    single_labels = np.repeat(np.arange(len(sizes), dtype=np.int8), sizes % bucket)
+    bucket_labels = np.repeat(np.arange(len(sizes), dtype=np.int16), sizes // bucket)
+    single_labels = np.repeat(np.arange(len(sizes), dtype=np.int16), sizes % bucket)
     in_buckets = len(bucket_labels) * bucket
-    place = rng.permutation(utterances)
+    place = rng.permutation(items)
     unit = np.where(place < in_buckets, place // bucket, len(bucket_labels) + place - in_buckets)
-    labels = np.empty((permutations, len(bucket_labels) + len(single_labels)), dtype=np.int8)
+    labels = np.empty((permutations, len(bucket_labels) + len(single_labels)), dtype=np.int16)
     for row in labels:
         row[: len(bucket_labels)] = rng.permutation(bucket_labels)
         row[len(bucket_labels) :] = rng.permutation(single_labels)
@@ -77,20 +82,20 @@ def draw(
 
 
 def bucket_size(sizes: NDArray[np.int64], limit: int) -> int:
-    """Find the smallest bucket with which buckets and single utterances are at most ``limit`` units.
+    """Find the smallest bucket with which buckets and single items are at most ``limit`` units.
 
     If none reaches the limit, the size that comes nearest to it.
 
     Parameters
     ----------
     sizes : ndarray of int, shape (C,)
-        Utterances per emotion.
+        Items per label.
 
     >>> bucket_size(np.array([5, 3]), limit=8), bucket_size(np.array([5, 3]), limit=5)
     (1, 2)
     """
     candidates = np.arange(1, max(int(sizes.max()), 1) + 1)
-    # At size b an emotion of n utterances needs n // b buckets and n % b single utterances.
+    # At size b a label of n items needs n // b buckets and n % b single items.
     units = np.zeros(len(candidates), dtype=np.int64)
     for size in sizes:
         units += size // candidates + size % candidates

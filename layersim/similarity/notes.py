@@ -8,9 +8,9 @@ import numpy as np
 
 from layersim.metrics import FEW_SPEAKERS
 from layersim.similarity.cosine import Cells, Side
-from layersim.similarity.moments import Features
+from layersim.similarity.phones import class_kind
 from layersim.similarity.ranking import SET_SIZE, set_size
-from layersim.similarity.selection import Level
+from layersim.similarity.settings import Level, RankConfig
 
 
 def unit(level: Level) -> str:
@@ -19,30 +19,31 @@ def unit(level: Level) -> str:
 
 
 def ranking_notes(
-    sides: tuple[Side, Side],
-    cells: Cells,
-    level: Level,
-    features: Features,
-    minimum: int,
-    zero_vectors: int,
-    selectable: int,
+    sides: tuple[Side, Side], cells: Cells, config: RankConfig, zero_vectors: int, selectable: int
 ) -> list[str]:
     """Collect the notes of one ranking."""
     source, target = (side.selection for side in sides)
-    notes = [
-        f"emotion labels of both corpora were used, {target.corpus}'s included: of the train splits only "
-        f"({len(source.keys)} and {len(target.keys)} utterances); no other split was read."
-    ]
-    if features != "raw":
-        what = "means" if features == "centred" else "means and deviations"
+    read = f"of the train splits only ({len(source.keys)} and {len(target.keys)} utterances)"
+    if config.label_free:
+        notes = [f"no emotion label of either corpus was read; phones {read}; no other split was read."]
+    else:
+        notes = [
+            f"emotion labels of both corpora were used, {target.corpus}'s included: {read}; no other split "
+            "was read."
+        ]
+    if config.features != "raw":
+        what = "means" if config.features == "centred" else "means and deviations"
         notes.append(f"{what} come from all these utterances once and stay fixed in interval and null.")
     notes += _speaker_notes(sides, cells)
-    notes += _refusals(sides, cells, level, minimum)
+    notes += _refusals(sides, cells, config)
+    notes += _cap_notes(sides, config)
+    items = "segments" if config.label_free else "utterances"
     for side in sides:
         if side.draws.bucket > 1:
+            capped = ", each segment with the weight that it has under its own label" if config.cap else ""
             notes.append(
                 f"{side.selection.corpus}: labels were permuted by random buckets of {side.draws.bucket} "
-                "utterances (same distribution, less work)."
+                f"{items} (same distribution, less work){capped}."
             )
     if zero_vectors:
         notes.append(f"{zero_vectors} vectors (over all layers) have length zero; their cosine counts as 0.")
@@ -71,38 +72,48 @@ def _speaker_notes(sides: tuple[Side, Side], cells: Cells) -> list[str]:
                 "come out too narrow."
             )
     if all(len(side.selection.speakers) > 1 for side in sides):
-        alone = _named(sides[0].selection.emotions, cells.emotions & ~cells.emotion_trusted)
+        alone = _named(sides[0].selection.labels, cells.labels & ~cells.label_trusted)
         if alone:
-            notes.append(
-                f"{alone}: spoken by one speaker in a corpus; its interval, and with it the score's, is "
-                "refused."
+            refused = (
+                "its interval is" if cells.score_trusted else "its interval, and with it the score's, is"
             )
+            notes.append(f"{alone}: spoken by one speaker in a corpus; {refused} refused.")
     return notes
 
 
-def _refusals(sides: tuple[Side, Side], cells: Cells, level: Level, minimum: int) -> list[str]:
+def _refusals(sides: tuple[Side, Side], cells: Cells, config: RankConfig) -> list[str]:
     source, target = (side.selection for side in sides)
+    if cells.used.all():
+        return []
+    least = f"fewer than {config.minimum_cell} {unit(config.level)}"
+    if source.vowel_axis == 0:
+        used = ", ".join(
+            f"{label} {count}" for label, count in zip(source.labels, cells.used.sum(axis=0), strict=True)
+        )
+        return [
+            f"cells with {least} in a corpus are refused; {class_kind(config)}s used, of "
+            f"{len(source.strata)} shared: {used}."
+        ]
+    return [
+        f"{label} refused, {least} in a corpus: {source.corpus} {source.counts[0, column]}, "
+        f"{target.corpus} {target.counts[0, column]}."
+        for column, label in enumerate(source.labels)
+        if not cells.used[0, column]
+    ]
+
+
+def _cap_notes(sides: tuple[Side, Side], config: RankConfig) -> list[str]:
+    """Say how far the speaker cap reaches."""
     notes = []
-    for column, emotion in enumerate(source.emotions):
-        refused = np.flatnonzero(~cells.used[:, column])
-        if not len(refused):
-            continue
-        least = f"fewer than {minimum} {unit(level)}"
-        if level == "utterance":
+    for side in sides:
+        capped = int(np.count_nonzero(side.grouping.cell_weight < 1))
+        if capped:
+            rows, effective = int(side.selection.counts.sum()), float(side.grouping.cell_count.sum())
             notes.append(
-                f"{emotion} refused, {least} in a corpus: {source.corpus} {source.counts[0, column]}, "
-                f"{target.corpus} {target.counts[0, column]}."
+                f"{side.selection.corpus}: in {capped} of {len(side.grouping.cell_count)} cells of one "
+                f"speaker more than {config.cap} segments weigh as {config.cap}; {rows} segments count as "
+                f"{effective:.0f}."
             )
-            continue
-        vowels = ", ".join(
-            f"{source.vowels[row]} {source.counts[row, column]}/{target.counts[row, column]}"
-            for row in refused
-        )
-        kept = len(source.vowels) - len(refused)
-        notes.append(
-            f"{emotion}: {kept} of {len(source.vowels)} shared vowels used; refused, {least} in "
-            f"{source.corpus}/{target.corpus}: {vowels}."
-        )
     return notes
 
 

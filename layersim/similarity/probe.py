@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layersim.metrics import spearman, uar
-from layersim.similarity.selection import PRODUCTS, Selection
+from layersim.similarity.selection import UTTERANCES, Selection
 
 if TYPE_CHECKING:
     from layersim.features.cache import FeatureCache
@@ -49,10 +49,12 @@ def probe_sample(
 
     Parameters
     ----------
+    selection : Selection
+        Of utterances.
     emotions : list of str
         Those that are compared.
     """
-    names = np.array(selection.emotions)[selection.emotion]
+    names = np.array(selection.labels)[selection.label]
     wanted = np.flatnonzero(np.isin(names, emotions))
     if len(wanted) > limit:
         share = limit / len(wanted)
@@ -83,7 +85,7 @@ def probe_layer(
     from sklearn.linear_model import LogisticRegression
 
     first, second = (
-        cache.read(PRODUCTS["utterance"], layer, sample.rows).astype(np.float64)
+        cache.read(UTTERANCES, layer, sample.rows).astype(np.float64)
         for cache, sample in zip((source, target), samples, strict=True)
     )
     mean, deviation = _standard(first)

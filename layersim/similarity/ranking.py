@@ -13,19 +13,24 @@ Conventions
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from layersim.metrics import Interval
-from layersim.similarity.cosine import Estimate
+from layersim.similarity.estimate import Estimate, spread_row
+
+if TYPE_CHECKING:
+    from layersim.similarity.settings import RankConfig
+    from layersim.similarity.tables import Axes
 
 SET_SIZE = 3  # the layer-anchoring paper's (Upadhyay et al., Interspeech 2024)
-_TIE_DECIMALS = 12  # scores that differ by rounding alone are tied
+TIE_DECIMALS = 12  # scores that differ by rounding alone are tied
 
 
 @dataclass(frozen=True)
@@ -45,44 +50,63 @@ class LayerScore:
     layer: str
     score: Estimate
     in_group: float | None  # share of the speaker draws in which the layer is in Group; None if not drawn
-    emotions: dict[str, Estimate]  # refused emotions have no value
+    labels: dict[str, Estimate]  # refused labels have no value
+    spread: dict[str, Estimate]  # over vowels: per emotion; label-free: one, named ""; empty without vowels
     probe_uar: float | None
     probe_uar_source_statistics: float | None
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How alike two corpora's emotions are in every layer of an encoder, and the layers picked from that."""
+    """How alike two corpora's emotions (or vowels) are in every layer, and the layers picked from that."""
 
     source: str
     target: str
     encoder: str
-    level: str
-    metric: str
-    features: str
+    config: RankConfig
     definition: str
-    emotions: tuple[str, ...]  # those that have a value
+    labels: tuple[str, ...]  # emotions, or vowels in the label-free form: those that have a value
     refused: tuple[str, ...]  # those whose cells are too small
     layers: tuple[LayerScore, ...]
     sets: LayerSets
     resolved: bool
     probe: dict[str, Any]
-    counts: pd.DataFrame  # one row an emotion, at phoneme level an emotion and vowel
-    similarity: pd.DataFrame  # layer x emotion, long
-    vowels: pd.DataFrame | None  # layer x emotion x vowel, long
+    agreement: dict[str, Any] | None  # with the utterance level; None where nothing is to be compared
+    axes: Axes
+    counts: pd.DataFrame  # one row a cell
+    similarity: pd.DataFrame  # layer x label, long
+    cells: pd.DataFrame | None  # layer x label x vowel, long
+    spread: pd.DataFrame | None  # layer x emotion, long
     notes: tuple[str, ...]
 
+    @property
+    def level(self) -> str:
+        """``utterance`` or ``phoneme``."""
+        return self.config.level
+
+    @property
+    def name(self) -> str:
+        """The level as people read it, with its form."""
+        return f"{self.level} level, label-free" if self.config.label_free else f"{self.level} level"
+
     def to_json(self) -> dict[str, Any]:
-        """Return the ranking as one JSON document, what ``ranking.json`` holds."""
+        """Return the ranking as one JSON document, what ``ranking.json`` holds.
+
+        A layer's values stand under ``emotions``, in the label-free form under ``vowels`` (``consonants``).
+        """
+        labels = f"{self.axes.label}s"
         return {
             "source": self.source,
             "target": self.target,
             "encoder": self.encoder,
             "level": self.level,
-            "metric": self.metric,
-            "features": self.features,
+            "label_free": self.config.label_free,
+            "metric": self.config.metric,
+            "features": self.config.features,
             "definition": self.definition,
-            "emotions": list(self.emotions),
+            "compared": labels,
+            "emotions": [],
+            labels: list(self.labels),
             "refused": list(self.refused),
             "layers": [
                 {
@@ -91,7 +115,9 @@ class Ranking:
                     "in_group": layer.in_group,
                     "probe_uar": layer.probe_uar,
                     "probe_uar_source_statistics": layer.probe_uar_source_statistics,
-                    "emotions": {name: value.as_row("similarity") for name, value in layer.emotions.items()},
+                    labels: {name: value.as_row("similarity") for name, value in layer.labels.items()},
+                    **({"spread": {name: spread_row(value) for name, value in layer.spread.items()}}
+                       if layer.spread else {}),
                 }
                 for layer in self.layers
             ],
@@ -100,8 +126,10 @@ class Ranking:
             "worst": list(self.sets.worst),
             "resolved": self.resolved,
             "probe": self.probe,
+            "agreement": self.agreement,
+            "counts": json.loads(self.counts.to_json(orient="records")),
             "notes": list(self.notes),
-        }
+        }  # fmt: skip
 
     def to_table(self) -> str:
         """Return the ranking as plain text: layers by emotions, the sets marked."""
@@ -147,7 +175,7 @@ def pick_layers(layers: Sequence[str], scores: Sequence[float]) -> LayerSets:
             f"expected one finite score for each of at least one layer, got {len(layers)} layers "
             f"and scores {list(scores)}"
         )
-    rounded = np.round(np.asarray(scores, dtype=np.float64), _TIE_DECIMALS)
+    rounded = np.round(np.asarray(scores, dtype=np.float64), TIE_DECIMALS)
     order = np.argsort(-rounded, kind="stable")  # stable: of tied layers the lower comes first
     size = set_size(len(layers))
     group, rest = order[:size], order[size:]
@@ -176,7 +204,7 @@ def group_shares(replicates: NDArray[np.float64]) -> NDArray[np.float64] | None:
     complete = replicates[:, np.isfinite(replicates).all(axis=0)]
     if not complete.shape[1]:
         return None
-    order = np.argsort(-np.round(complete, _TIE_DECIMALS), axis=0, kind="stable")
+    order = np.argsort(-np.round(complete, TIE_DECIMALS), axis=0, kind="stable")
     shares = np.bincount(order[: set_size(len(replicates))].reshape(-1), minlength=len(replicates))
     return np.asarray(shares / complete.shape[1])
 

@@ -1,76 +1,128 @@
 """The ranking's long tables: how many rows each cell has, and every value with its counts.
 
-Columns named ``source`` and ``target`` count utterances, at phoneme level vowel segments.
+Columns named ``source`` and ``target`` count utterances, at phoneme level segments; ``source_effective`` and
+``target_effective`` those that are left under the speaker cap. A column ``emotion``, ``vowel`` or
+``consonant`` names what the row is about; which of them there are is the form's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from layersim.similarity.cosine import Cells, LayerSimilarity
+from layersim.similarity.estimate import spread_row
+from layersim.similarity.phones import class_kind
 from layersim.similarity.selection import Selection
+from layersim.similarity.settings import RankConfig
 
-COUNT_COLUMNS = ["source", "target", "source_speakers", "target_speakers"]
+
+@dataclass(frozen=True)
+class Axes:
+    """What labels and strata are called."""
+
+    label: str
+    stratum: str | None  # None without strata
+
+    @classmethod
+    def of(cls, config: RankConfig) -> Axes:
+        """Name those of a form."""
+        if config.label_free:
+            return cls(class_kind(config), None)
+        return cls("emotion", None if config.level == "utterance" else class_kind(config))
 
 
-def count_table(source: Selection, target: Selection, cells: Cells) -> pd.DataFrame:
-    """One row per cell: ``emotion, vowel``, counts of rows and speakers in both corpora, ``refused``."""
-    counts, spoken = (source.counts, target.counts), (source.spoken, target.spoken)
+def count_table(source: Selection, target: Selection, cells: Cells, axes: Axes, cap: int) -> pd.DataFrame:
+    """One row per cell: counts of rows and speakers in both corpora, ``refused``."""
+    sides = {"source": source, "target": target}
+    capped = source.vowel_axis is not None
+    counts = {name: side.counts for name, side in sides.items()}
+    effective = {name: side.effective_counts(cap) for name, side in sides.items()}
+    speakers = {name: side.spoken.sum(axis=2) for name, side in sides.items()}
     return pd.DataFrame(
         [
             {
-                "emotion": emotion,
-                "vowel": vowel,
-                "source": int(counts[0][row, column]),
-                "target": int(counts[1][row, column]),
-                "source_speakers": int(spoken[0][row, column].sum()),
-                "target_speakers": int(spoken[1][row, column].sum()),
+                axes.label: label,
+                **({axes.stratum: stratum} if axes.stratum else {}),
+                **{name: int(counts[name][row, column]) for name in sides},
+                **(
+                    {f"{name}_effective": int(effective[name][row, column]) for name in sides}
+                    if capped
+                    else {}
+                ),
+                **{f"{name}_speakers": int(speakers[name][row, column]) for name in sides},
                 "refused": not cells.used[row, column],
             }
-            for column, emotion in enumerate(source.emotions)
-            for row, vowel in enumerate(source.vowels)
+            for column, label in enumerate(source.labels)
+            for row, stratum in enumerate(source.strata)
         ]
     )
 
 
 def similarity_table(
-    layers: Sequence[LayerSimilarity], source: Selection, target: Selection, cells: Cells
+    layers: Sequence[LayerSimilarity],
+    source: Selection,
+    target: Selection,
+    cells: Cells,
+    axes: Axes,
+    cap: int,
 ) -> pd.DataFrame:
-    """One row per layer and emotion: the value, what it is held against, counts, vowels used, ``refused``."""
-    sides = (source, target)
-    totals = [side.counts.sum(axis=0) for side in sides]
-    speakers = [side.spoken.any(axis=0).sum(axis=1) for side in sides]
-    vowels = cells.used.sum(axis=0)
+    """One row per layer and label: the value, what it is held against, counts, vowels used, ``refused``."""
+    sides = {"source": source, "target": target}
+    capped = source.vowel_axis is not None
+    totals = {name: side.counts.sum(axis=0) for name, side in sides.items()}
+    effective = {name: side.effective_counts(cap).sum(axis=0) for name, side in sides.items()}
+    speakers = {name: side.spoken.any(axis=0).sum(axis=1) for name, side in sides.items()}
+    strata = cells.used.sum(axis=0)
     return pd.DataFrame(
         [
             {
                 "layer": layer.layer,
-                "emotion": emotion,
-                **layer.emotions[column].as_row("similarity"),
-                "source": int(totals[0][column]),
-                "target": int(totals[1][column]),
-                "source_speakers": int(speakers[0][column]),
-                "target_speakers": int(speakers[1][column]),
-                **({"vowels": int(vowels[column])} if source.vowels != ("",) else {}),
-                "refused": not vowels[column],
+                axes.label: label,
+                **layer.labels[column].as_row("similarity"),
+                **{name: int(totals[name][column]) for name in sides},
+                **({f"{name}_effective": int(effective[name][column]) for name in sides} if capped else {}),
+                **{f"{name}_speakers": int(speakers[name][column]) for name in sides},
+                **({f"{axes.stratum}s": int(strata[column])} if axes.stratum else {}),
+                "refused": not strata[column],
             }
             for layer in layers
-            for column, emotion in enumerate(source.emotions)
+            for column, label in enumerate(source.labels)
         ]
     )
 
 
-def vowel_table(layers: Sequence[LayerSimilarity], source: Selection, counts: pd.DataFrame) -> pd.DataFrame:
-    """One row per layer, emotion and vowel: the value, what it is held against, counts, ``refused``."""
+def cell_table(
+    layers: Sequence[LayerSimilarity], source: Selection, counts: pd.DataFrame, axes: Axes
+) -> pd.DataFrame | None:
+    """One row per layer, label and stratum: the value, what it is held against, counts, ``refused``.
+
+    None without strata: `similarity_table` holds it all.
+    """
+    if axes.stratum is None:
+        return None
     values = pd.DataFrame(
         [
-            {"layer": layer.layer, "emotion": emotion, "vowel": vowel,
-             **layer.vowels[row][column].as_row("similarity")}
+            {"layer": layer.layer, axes.label: label, axes.stratum: stratum,
+             **layer.cells[row][column].as_row("similarity")}
             for layer in layers
-            for column, emotion in enumerate(source.emotions)
-            for row, vowel in enumerate(source.vowels)
+            for column, label in enumerate(source.labels)
+            for row, stratum in enumerate(source.strata)
         ]
     )  # fmt: skip
-    return values.merge(counts, on=["emotion", "vowel"], how="left", validate="many_to_one")
+    return values.merge(counts, on=[axes.label, axes.stratum], how="left", validate="many_to_one")
+
+
+def spread_table(layers: Sequence[LayerSimilarity], source: Selection, axes: Axes) -> pd.DataFrame | None:
+    """One row per layer (and emotion): how the vowels' values spread; None at utterance level."""
+    if source.vowel_axis is None:
+        return None
+    names = source.labels if axes.stratum else ("",)
+    rows = []
+    for layer in layers:
+        for name, spread in zip(names, layer.spread, strict=True):
+            named = {axes.label: name} if axes.stratum else {}
+            rows.append({"layer": layer.layer, **named, **spread_row(spread)})
+    return pd.DataFrame(rows)

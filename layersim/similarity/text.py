@@ -1,47 +1,55 @@
-"""The ranking as plain text: layers by emotions, sets marked, each number with what it is held against."""
+"""The ranking as plain text: layers by labels, sets marked, each number with what it is held against."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from layersim.similarity.phones import class_kind
+
 if TYPE_CHECKING:
-    from layersim.similarity.cosine import Estimate
+    from layersim.similarity.estimate import Estimate
     from layersim.similarity.ranking import LayerScore, Ranking
 
 REFUSED = "few"
+MOST_LABELS = 8  # more columns than that do not fit a terminal: their values stand in similarity.csv
 _NOTHING = "-"
 
 
 def ranking_table(ranking: Ranking) -> str:
-    """Lay a ranking out as text: heading, definition, one line a layer, sets, probe, notes."""
-    unit = "segments" if ranking.level == "phoneme" else "utterances"
-    names = [*ranking.emotions, *ranking.refused]
-    head = ["layer", *names, "score", "interval", "null", "other", "probe", "sets"]
+    """Lay a ranking out as text: heading, definition, one line a layer, counts, sets, agreement, notes."""
+    names = [*ranking.labels, *ranking.refused]
+    shown = names if len(names) <= MOST_LABELS else []
+    head = ["layer", *shown, "score", "interval", "null", "other", "probe", "sets"]
     decimals = _decimals(ranking)
-    rows = [_layer_row(ranking, layer, names, decimals) for layer in ranking.layers]
-    totals = ranking.counts.groupby("emotion", sort=False)[["source", "target"]].sum()
-    footer = [
-        [side, *(str(totals.loc[name, side]) for name in names), *[""] * 6] for side in ("source", "target")
-    ]
+    rows = [_layer_row(ranking, layer, shown, decimals) for layer in ranking.layers]
+    footer = _totals(ranking, shown) if shown else []
     widths = [max(len(row[column]) for row in [head, *rows, *footer]) for column in range(len(head))]
+    label = ranking.axes.label
     lines = [
-        f"{ranking.source} -> {ranking.target}   {ranking.encoder}   {ranking.level} level",
+        f"{ranking.source} -> {ranking.target}   {ranking.encoder}   {ranking.name}",
         f"similarity: {ranking.definition}",
-        "score: mean over emotions, with its 95 % interval over speakers; null: its middle 95 % under",
-        "permuted labels; other: similarity to the other emotions; probe: UAR % of a linear probe",
+        f"score: mean over {label}s, with its 95 % interval over speakers; null: its middle 95 % under",
+        f"permuted labels; other: similarity to the other {label}s; probe: UAR % of a linear probe",
         "",
         _line(head, widths),
         *(_line(row, widths) for row in rows),
-        f"{unit} per emotion, train splits",
+        *([f"{_unit(ranking)} per {label}, train splits"] if footer else []),
         *(_line(row, widths) for row in footer),
         "",
+        *_cells(ranking),
         f"Group {_layers(ranking.sets.group)}   Best {ranking.sets.best}   "
         f"Worst {_layers(ranking.sets.worst)}",
         _cut_line(ranking, decimals),
+        *_spread_lines(ranking),
+        *_agreement_line(ranking),
         _probe_line(ranking),
         *(f"note: {note}" for note in ranking.notes),
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _unit(ranking: Ranking) -> str:
+    return "utterances" if ranking.level == "utterance" else "segments"
 
 
 def _decimals(ranking: Ranking) -> int:
@@ -66,7 +74,7 @@ def _layer_row(ranking: Ranking, layer: LayerScore, names: list[str], decimals: 
     return [
         layer.layer,
         *(
-            REFUSED if (value := layer.emotions[name].value) is None else _number(value, decimals)
+            REFUSED if (value := layer.labels[name].value) is None else _number(value, decimals)
             for name in names
         ),
         _number(score.value, decimals),
@@ -75,6 +83,46 @@ def _layer_row(ranking: Ranking, layer: LayerScore, names: list[str], decimals: 
         _number(score.different, decimals),
         _NOTHING if layer.probe_uar is None else f"{100 * layer.probe_uar:.1f}",
         " ".join(marks),
+    ]
+
+
+def _totals(ranking: Ranking, names: list[str]) -> list[list[str]]:
+    """Rows per label in each corpus; at phoneme level also what is left of them under the speaker cap."""
+    columns = {"source": "source", "target": "target"}
+    if ranking.config.cap:
+        columns |= {"source, capped": "source_effective", "target, capped": "target_effective"}
+    totals = ranking.counts.groupby(ranking.axes.label, sort=False)[list(columns.values())].sum()
+    return [
+        [said, *(str(totals.loc[name, column]) for name in names), *[""] * 6]
+        for said, column in columns.items()
+    ]
+
+
+def _cells(ranking: Ranking) -> list[str]:
+    """Segments of every vowel in both corpora, emotions in columns where there are any."""
+    if ranking.level == "utterance":
+        return []
+    label, stratum = ranking.axes.label, ranking.axes.stratum
+    head = f"segments in {ranking.source}/{ranking.target}, in brackets where refused as too few"
+    pairs = [
+        (f"{row['source']}/{row['target']}", row["refused"]) for row in ranking.counts.to_dict("records")
+    ]
+    said = [f"({text})" if refused else text for text, refused in pairs]
+    if stratum is None:
+        listed = [f"{name} {text}" for name, text in zip(ranking.counts[label], said, strict=True)]
+        return [f"{head}: {', '.join(listed)}", ""]
+    table = ranking.counts.assign(said=said).pivot_table(
+        index=stratum, columns=label, values="said", aggfunc="first", sort=False
+    )
+    rows = [
+        [stratum, *table.columns],
+        *([name, *row] for name, row in zip(table.index, table.values, strict=True)),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        head,
+        *("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows),
+        "",
     ]
 
 
@@ -92,6 +140,39 @@ def _cut_line(ranking: Ranking, decimals: int) -> str:
         f"cut: NOT resolved: the intervals of layer {inside} {spans[0]} and layer {outside} {spans[1]} "
         "overlap; other speakers could give another Group."
     )
+
+
+def _spread_lines(ranking: Ranking) -> list[str]:
+    """Name where the vowels differ least and most: one line an emotion."""
+    lines = []
+    for name in ranking.layers[0].spread:
+        found = [(layer.spread[name], layer.layer) for layer in ranking.layers]
+        there = [(spread.value, spread, layer) for spread, layer in found if spread.value is not None]
+        if not there:
+            continue
+        ends = [min(there, key=lambda part: part[0]), max(there, key=lambda part: part[0])]
+        said = " to ".join(
+            f"{value:.3f} {_span(spread.low, spread.high, 3)} (layer {layer})"
+            for value, spread, layer in ends
+        )
+        lines.append(f"  {name}: {said}" if name else f"  {said}")
+    noun = class_kind(ranking.config)
+    head = f"spread over {noun}s (standard deviation of their similarities), lowest to highest layer:"
+    return [head, *lines] if lines else []
+
+
+def _agreement_line(ranking: Ranking) -> list[str]:
+    found = ranking.agreement
+    if found is None:
+        return []
+    if "reason" in found:
+        return [f"agreement with the utterance level: not computed: {found['reason']}"]
+    if found["tau"] is None:
+        return ["agreement with the utterance level: no order to compare."]
+    return [
+        f"agreement with the utterance level: Kendall's tau-b {found['tau']:+.2f} "
+        f"{_span(found['low'], found['high'], 2)} over {len(found['layers'])} layers ({found['blind_to']})."
+    ]
 
 
 def _probe_line(ranking: Ranking) -> str:

@@ -1,13 +1,16 @@
-"""Writes a ranking into its folder: JSON, CSV tables, heatmaps, and run.json last."""
+"""Writes a ranking into its folder.
+
+``ranking.json``; ``similarity.csv`` (layer x emotion; label-free: layer x vowel), ``layers.csv``; at phoneme
+level ``spread.csv`` and, with emotions, ``vowels.csv`` (layer x emotion x vowel); figures as `drawing` says;
+``run.json`` last.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from layersim.errors import LayersimError
 from layersim.provenance import RUN, run_changes, write_run
@@ -42,13 +45,18 @@ def write_ranking(
     files = [folder / "ranking.json"]
     write_json(files[0], ranking.to_json())
     tables = {"similarity.csv": ranking.similarity, "layers.csv": layer_table(ranking)}
-    if ranking.vowels is not None:
-        tables["vowels.csv"] = ranking.vowels
+    if ranking.cells is not None:
+        tables[f"{ranking.axes.stratum}s.csv"] = ranking.cells
+    if ranking.spread is not None:
+        tables["spread.csv"] = ranking.spread
     for name, table in tables.items():
         files.append(folder / name)
         # Nine digits hold a float32 exactly; the values come from float32 features.
         write_text(files[-1], table.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
-    files += _draw_heatmaps(folder, ranking)
+    # matplotlib takes half a second to import: not before there is something to draw.
+    from layersim.similarity.drawing import draw_figures
+
+    files += draw_figures(folder, ranking)
     results = {
         "group": list(ranking.sets.group), "best": ranking.sets.best, "worst": list(ranking.sets.worst),
         "resolved": ranking.resolved, "files": [file.name for file in files],
@@ -85,45 +93,3 @@ def _remove_earlier(folder: Path) -> None:
     (folder / RUN).unlink()
     for name in names:
         (folder / Path(str(name)).name).unlink(missing_ok=True)
-
-
-def _draw_heatmaps(folder: Path, ranking: Ranking) -> list[Path]:
-    # matplotlib takes half a second to import: not before there is something to draw.
-    from layersim.figures.heatmap import heatmap
-    from layersim.figures.save import save
-
-    layers = [layer.layer for layer in ranking.layers]
-    sets = ranking.sets
-    marks = {"Group": sets.group, "Best": (sets.best,), "Worst": sets.worst}
-    label = f"{ranking.metric} cosine, {ranking.features}"
-    pair = f"{ranking.source} and {ranking.target}, {ranking.encoder}"
-    names = [*ranking.emotions, *ranking.refused]
-    rows = [[layer.emotions[name].value for layer in ranking.layers] for name in names]
-    rows.append([layer.score.value for layer in ranking.layers])
-    figure = heatmap(
-        _grid(rows), [*names, "mean"], layers,
-        f"{pair}: similarity per emotion, {ranking.level} level", label,
-        marked_columns=marks, summary_rows=1, diverging=ranking.features != "raw",
-    )  # fmt: skip
-    files = [*save(figure, folder / "heatmap")]
-    if ranking.vowels is None:
-        return files
-    for emotion in ranking.emotions:
-        part = ranking.vowels[ranking.vowels["emotion"] == emotion]
-        vowels = list(dict.fromkeys(part["vowel"]))
-        value = {
-            (vowel, layer): number
-            for vowel, layer, number in zip(part["vowel"], part["layer"], part["similarity"], strict=True)
-        }
-        rows = [[value[vowel, layer] for layer in layers] for vowel in vowels]
-        rows.append([layer.emotions[emotion].value for layer in ranking.layers])
-        figure = heatmap(
-            _grid(rows), [*vowels, "mean"], layers, f"{pair}: similarity per vowel, {emotion}", label,
-            marked_columns=marks, summary_rows=1, diverging=ranking.features != "raw",
-        )  # fmt: skip
-        files += save(figure, folder / f"heatmap-vowels-{emotion}")
-    return files
-
-
-def _grid(rows: list[list[float | None]]) -> NDArray[np.float64]:
-    return np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=np.float64)

@@ -129,8 +129,8 @@ def test_the_report_is_self_contained_and_shows_every_setting_with_its_origin(de
         "demo-en → demo-zh",
     ):
         assert text in page, text
-    # A heatmap and a curve per level, the bars, and at phoneme level a heatmap per emotion.
-    assert page.count("data:image/svg+xml") == 2 * 2 + 1 + 4
+    # A heatmap and a curve per level, the bars, and at phoneme level the spread and a heatmap per emotion.
+    assert page.count("data:image/svg+xml") == 2 * 2 + 1 + 1 + 4
 
 
 def test_the_demo_does_not_overwrite_without_force(demo: Demo, run_cli: Run) -> None:

@@ -24,6 +24,7 @@ class MemoryCache:
     phones: pd.DataFrame
     names: list[str]  # utterance keys
     checkpoint: str = "planted"
+    pooled: str = "vowels"
     reads: list[tuple[str, str, int]] = field(default_factory=list)
 
     @property
@@ -36,7 +37,13 @@ class MemoryCache:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {"layers": list(self.layers), "width": self.width, "encoder": {"checkpoint": self.checkpoint}}
+        return {
+            "layers": list(self.layers),
+            "width": self.width,
+            "encoder": {"checkpoint": self.checkpoint},
+            "phones": self.pooled,
+            "middle": "phone/middle" in self.products,
+        }
 
     def __len__(self) -> int:
         return len(self.products["utterance/mean"])

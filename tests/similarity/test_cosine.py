@@ -7,10 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from layersim.similarity.cosine import Side, compare, definition, mean_over, usable_cells
+from layersim.similarity.cosine import Side, compare, usable_cells
+from layersim.similarity.definition import definition
 from layersim.similarity.draws import Draws, bucket_size, draw
+from layersim.similarity.estimate import mean_over
 from layersim.similarity.moments import gather, group_rows
 from layersim.similarity.selection import select
+from layersim.similarity.settings import RankConfig
 
 METRICS = ("pairwise", "centroid")
 FEATURES = ("raw", "centred", "zscored")
@@ -35,7 +38,7 @@ def explicit(first, second, metric):
 def side_of(corpus, emotions, bootstraps=0, permutations=0, seed=0):
     selection = select(corpus, emotions)
     draws = draw(selection, corpus.cache.width, bootstraps, permutations, np.random.default_rng(seed))
-    return Side(selection, group_rows(selection, draws.unit_of_utterance, draws.units), draws)
+    return Side(selection, group_rows(selection, draws), draws)
 
 
 def compared(corpora, sides, metric, features, layer="0", minimum=1):
@@ -91,7 +94,7 @@ def test_streamed_similarity_equals_the_explicit_matrix_of_all_pairs(random_pair
     for place in range(3):
         others = [expected[place, other] for other in range(3) if other != place]
         others += [expected[other, place] for other in range(3) if other != place]
-        estimate = found.emotions[place]
+        estimate = found.labels[place]
         assert estimate.value == pytest.approx(expected[place, place], abs=1e-6)
         assert estimate.different == pytest.approx(np.mean(others), abs=1e-6)
         assert -1 <= estimate.value <= 1
@@ -108,8 +111,8 @@ def test_similarity_is_symmetric_and_a_common_scale_changes_nothing(random_pair,
     second.cache.products["utterance/mean"] *= 4.0  # a power of two: no rounding
     scaled, _ = compared((first, second), sides, metric, features)
     for place in range(3):
-        assert back.emotions[place].value == pytest.approx(there.emotions[place].value, abs=1e-12)
-        assert scaled.emotions[place].value == pytest.approx(there.emotions[place].value, abs=1e-12)
+        assert back.labels[place].value == pytest.approx(there.labels[place].value, abs=1e-12)
+        assert scaled.labels[place].value == pytest.approx(there.labels[place].value, abs=1e-12)
 
 
 @pytest.mark.parametrize("features", FEATURES)
@@ -157,7 +160,7 @@ def test_the_null_equals_relabelling_utterances_by_hand(random_pair, metric):
     ready = [prepared(vectors_of(corpus), "centred") for corpus in corpora]
     scores = []
     for permutation in range(30):
-        label = [side.draws.labels[permutation][side.draws.unit_of_utterance] for side in sides]
+        label = [side.draws.labels[permutation][side.draws.unit_of_item] for side in sides]
         for corpus, permuted in zip(
             corpora, label, strict=True
         ):  # a permutation: every emotion keeps its size
@@ -209,7 +212,7 @@ def test_bucketed_permutations_keep_every_emotion_at_its_size_and_the_spread_of_
             draws = side_of(corpus, EMOTIONS, permutations=20, seed=seed).draws
             assert draws.units <= limit
             assert (draws.bucket > 1) == (limit == 120)
-            permuted = draws.labels[:, draws.unit_of_utterance]
+            permuted = draws.labels[:, draws.unit_of_item]
             assert ((permuted == 2).sum(axis=1) == 171).all()
             means.extend(vectors_of(corpus)[:, 0] @ (permuted == 2).T / 171)
         spread.append(np.std(means))
@@ -221,7 +224,7 @@ def test_one_speaker_gives_values_and_a_null_but_no_interval(random_pair):
     second.table["speaker"] = "alone"
     sides = side_of(first, EMOTIONS, 50, 20), side_of(second, EMOTIONS, 50, 20)
     found, _ = compared((first, second), sides, "pairwise", "centred")
-    for estimate in (found.score, *found.emotions):
+    for estimate in (found.score, *found.labels):
         assert estimate.value is not None
         assert estimate.p is not None
         assert (estimate.low, estimate.high, estimate.interval) == (None, None, None)
@@ -232,7 +235,7 @@ def test_an_emotion_of_one_speaker_has_no_interval_and_neither_has_the_score(ran
     second.table.loc[second.table["emotion"] == "sadness", "speaker"] = "s0"
     sides = side_of(first, EMOTIONS, 50), side_of(second, EMOTIONS, 50)
     found, _ = compared((first, second), sides, "pairwise", "centred")
-    assert [estimate.interval is None for estimate in found.emotions] == [False, False, True]
+    assert [estimate.interval is None for estimate in found.labels] == [False, False, True]
     assert found.score.interval is None
 
 
@@ -240,8 +243,8 @@ def test_a_cell_below_the_minimum_has_no_value_and_is_no_baseline(random_pair):
     first, second = random_pair(7)  # b has 3 of sadness
     sides = side_of(first, EMOTIONS), side_of(second, EMOTIONS)
     found, _ = compared((first, second), sides, "pairwise", "raw", minimum=4)
-    assert found.emotions[2].value is None
-    assert found.score.value == pytest.approx(np.mean([found.emotions[0].value, found.emotions[1].value]))
+    assert found.labels[2].value is None
+    assert found.score.value == pytest.approx(np.mean([found.labels[0].value, found.labels[1].value]))
     ready = [vectors_of(corpus) for corpus in (first, second)]
     label = [corpus.table["emotion"].to_numpy() for corpus in (first, second)]
     others = [
@@ -252,7 +255,7 @@ def test_a_cell_below_the_minimum_has_no_value_and_is_no_baseline(random_pair):
     expected = np.mean(
         [explicit(ready[0][label[0] == a], ready[1][label[1] == b], "pairwise") for a, b in others]
     )
-    assert found.emotions[0].different == pytest.approx(expected, abs=1e-6)
+    assert found.labels[0].different == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_vector_of_length_zero_is_counted_and_its_cosine_is_zero(make_corpus):
@@ -280,7 +283,7 @@ def test_statistics_survive_an_outlier_dimension_with_a_large_mean(make_corpus):
     for corpus in pair:
         values = vectors_of(corpus)[:, [0, 2]]
         ready.append((values - values.mean(axis=0)) / values.std(axis=0))
-    assert found.emotions[0].value == pytest.approx(
+    assert found.labels[0].value == pytest.approx(
         explicit(ready[0][::2], ready[1][::2], "pairwise"), abs=1e-6
     )
 
@@ -291,9 +294,14 @@ def test_mean_over_skips_nan_and_says_nan_where_there_is_nothing():
 
 
 def test_every_definition_names_its_metric_its_preparation_and_its_level():
-    texts = {definition(m, f, level) for m in METRICS for f in FEATURES for level in ("utterance", "phoneme")}
+    texts = {
+        definition(RankConfig(metric=metric, features=features, level=level))
+        for metric in METRICS for features in FEATURES for level in ("utterance", "phoneme")
+    }  # fmt: skip
     assert len(texts) == 12
-    assert "within each vowel" in definition("centroid", "zscored", "phoneme")
+    assert "within each vowel" in definition(
+        RankConfig(metric="centroid", features="zscored", level="phoneme")
+    )
 
 
 def test_draws_hold_no_units_without_permutations(random_pair):

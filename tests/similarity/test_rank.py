@@ -12,7 +12,9 @@ import pytest
 
 from layersim.errors import LayersimError
 from layersim.settings import resolve_settings
-from layersim.similarity.rank import PAPER, RankConfig, fingerprint, rank, rank_layers
+from layersim.similarity.inputs import fingerprint
+from layersim.similarity.rank import RankConfig, rank, rank_layers
+from layersim.similarity.settings import PAPER
 from layersim.workspace import CorpusEntry, Workspace
 
 QUICK = {"bootstraps": 100, "permutations": 50, "probe_limit": 0}
@@ -42,7 +44,7 @@ def test_a_common_offset_alone_looks_alike_raw_and_not_centred(planted_pair):
     pair = planted_pair([0.0] * 7, own_offset=0.0)
     raw = rank_layers(*pair, RankConfig(paper=True, **QUICK))
     centred = rank_layers(*pair, RankConfig(**QUICK))
-    assert (raw.metric, raw.features) == ("pairwise", "raw")
+    assert (raw.config.metric, raw.config.features) == ("pairwise", "raw")
     for one, other in zip(raw.layers, centred.layers, strict=True):
         assert one.score.value == pytest.approx(1, abs=0.01)
         assert one.score.different == pytest.approx(one.score.value, abs=0.001)  # the baseline gives it away
@@ -169,7 +171,7 @@ def test_small_cells_are_refused_and_shown(planted_pair):
     angry = target.table.index[target.table["emotion"] == "anger"]
     target.table.loc[angry[2:], "emotion"] = "fear"
     ranking = rank_layers(source, target, RankConfig(**QUICK))
-    assert ranking.emotions == ("happiness", "neutral", "sadness")
+    assert ranking.labels == ("happiness", "neutral", "sadness")
     assert ranking.refused == ("anger",)
     refused = ranking.similarity[ranking.similarity["emotion"] == "anger"]
     assert len(refused) == len(ranking.layers)
@@ -185,7 +187,7 @@ def test_small_cells_are_refused_and_shown(planted_pair):
 def test_one_emotion_alone_is_ranked_without_baseline_and_probe(planted_pair):
     config = RankConfig(emotions=("anger",), bootstraps=10, permutations=0)
     ranking = rank_layers(*planted_pair(SHAPES), config)
-    assert ranking.emotions == ("anger",)
+    assert ranking.labels == ("anger",)
     assert ranking.layers[4].score.different is None
     assert ranking.probe == {"reason": "it needs two emotions, and only anger has a value."}
     assert "probe: not run: it needs two emotions" in ranking.to_table()
@@ -272,11 +274,11 @@ def test_phoneme_level_is_the_mean_over_vowels_with_enough_segments(planted_pair
         expected[emotion] = np.mean(values) if values else None
     assert used > 4
     assert refused > 0
-    found = {name: estimate.value for name, estimate in ranking.layers[1].emotions.items()}
+    found = {name: estimate.value for name, estimate in ranking.layers[1].labels.items()}
     assert found == {
         name: value if value is None else pytest.approx(value, abs=1e-6) for name, value in expected.items()
     }
-    layer = ranking.vowels[ranking.vowels["layer"] == "1"]
+    layer = ranking.cells[ranking.cells["layer"] == "1"]
     assert int((~layer["refused"]).sum()) == used
     assert layer.loc[layer["refused"], "similarity"].isna().all()
     assert layer["source"].sum() == sides[0][0]["phone"].isin(["AA1", "IY0", "UW1"]).sum()
@@ -350,8 +352,8 @@ def test_phoneme_level_writes_vowels_and_one_heatmap_an_emotion(
     table = pd.read_csv(folder / "vowels.csv", dtype={"layer": str})
     assert len(table) == 3 * 4 * 2  # layers, emotions, vowels
     for emotion in ("anger", "happiness", "neutral", "sadness"):
-        assert (folder / f"heatmap-vowels-{emotion}.png").exists()
-        assert (folder / f"heatmap-vowels-{emotion}.svg").exists()
+        assert (folder / f"vowels-{emotion}.png").exists()
+        assert (folder / f"vowels-{emotion}.svg").exists()
 
 
 def test_the_same_run_is_replaced_byte_for_byte_and_another_only_by_force(
@@ -402,10 +404,10 @@ def test_an_unfinished_ranking_is_replaced_and_files_of_an_earlier_one_are_remov
     (folder / "my own notes.txt").write_text("kept")
     flags = {**QUICK, "level": "phoneme"}
     rank(workspace, resolve_settings(RankConfig, flags), "source", "target")
-    assert (folder / "heatmap-vowels-anger.png").exists()
+    assert (folder / "vowels-anger.png").exists()
     fewer = {**flags, "emotions": ["neutral", "sadness"]}
     rank(workspace, resolve_settings(RankConfig, fewer), "source", "target", force=True)
-    assert not (folder / "heatmap-vowels-anger.png").exists()
+    assert not (folder / "vowels-anger.png").exists()
     assert (folder / "my own notes.txt").exists()
 
 

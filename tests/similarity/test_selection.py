@@ -5,6 +5,9 @@ import pytest
 
 from layersim.errors import LayersimError
 from layersim.similarity.selection import select, select_pair
+from layersim.similarity.settings import RankConfig
+
+UTTERANCE, PHONEME = RankConfig(), RankConfig(level="phoneme")
 
 
 @pytest.fixture
@@ -25,8 +28,8 @@ def test_only_train_rows_with_a_shared_emotion_are_selected_in_the_order_of_thei
     source = corpus(splits=("train", "train", "test", "train"))
     shuffled = corpus("b", emotions=("sadness", "anger", "calm", "fear"))
     shuffled.table["utterance_id"] = ["u9", "u3", "u1", "u0"]
-    first, second, notes = select_pair(source, shuffled, "utterance")
-    assert first.emotions == second.emotions == ("anger", "calm", "sadness")
+    first, second, notes = select_pair(source, shuffled, UTTERANCE)
+    assert first.labels == second.labels == ("anger", "calm", "sadness")
     assert first.keys == ("a/u0000", "a/u0001", "a/u0003")
     assert second.keys == ("b/u1", "b/u3", "b/u9")
     assert second.cache_rows.tolist() == [2, 1, 0]
@@ -39,17 +42,17 @@ def test_only_train_rows_with_a_shared_emotion_are_selected_in_the_order_of_thei
 
 def test_a_corpus_without_a_train_split_is_a_clear_error(corpus):
     with pytest.raises(LayersimError, match="b: no utterance with features is in split train"):
-        select_pair(corpus(), corpus("b", splits=("",) * 4), "utterance")
+        select_pair(corpus(), corpus("b", splits=("",) * 4), UTTERANCE)
 
 
 def test_an_emotion_that_only_the_test_split_has_is_not_shared(corpus):
     source = corpus(splits=("train", "test", "train", "test"))
-    first, _, _ = select_pair(source, corpus("b"), "utterance")
-    assert first.emotions == ("anger",)
+    first, _, _ = select_pair(source, corpus("b"), UTTERANCE)
+    assert first.labels == ("anger",)
     with pytest.raises(
         LayersimError, match=r"a: no train utterance with emotion 'sadness'\. It has: anger\."
     ):
-        select_pair(source, corpus("b"), "utterance", ["sadness"])
+        select_pair(source, corpus("b"), RankConfig(emotions=("sadness",)))
 
 
 def test_corpora_without_a_shared_emotion_are_told_apart_by_name(corpus):
@@ -57,12 +60,12 @@ def test_corpora_without_a_shared_emotion_are_told_apart_by_name(corpus):
     with pytest.raises(
         LayersimError, match=r"share no emotion.*: anger, calm, sadness against disgust, fear"
     ):
-        select_pair(corpus(), other, "utterance")
+        select_pair(corpus(), other, UTTERANCE)
 
 
 def test_phoneme_level_without_phones_says_what_to_do(corpus):
     with pytest.raises(LayersimError, match=r"a: its features hold no phones.*--level utterance"):
-        select_pair(corpus(), corpus("b"), "phoneme")
+        select_pair(corpus(), corpus("b"), PHONEME)
 
 
 def test_phones_are_taken_of_the_selected_utterances_and_shared_vowels_only(corpus, add_phones):
@@ -70,12 +73,12 @@ def test_phones_are_taken_of_the_selected_utterances_and_shared_vowels_only(corp
     source = add_phones(corpus(splits=("train", "train", "test", "train")), labels, np.ones((6, 1, 2)))
     labels = [["AA1", "IY1"], ["IY1", "T"], ["AA1"], ["AA1"]]
     target = add_phones(corpus("b"), labels, np.ones((6, 1, 2)))
-    first, second, notes = select_pair(source, target, "phoneme")
-    assert len(first.vowels) == 2  # those of AA and IY; UW is in a test utterance
-    assert first.vowels == second.vowels
+    first, second, notes = select_pair(source, target, PHONEME)
+    assert len(first.strata) == 2  # those of AA and IY; UW is in a test utterance
+    assert first.strata == second.strata
     assert first.mask.tolist() == [True, False, True, False, False, False]
     assert second.mask.tolist() == [True, True, True, False, True, True]
-    assert [first.keys[row] for row in first.utterance[first.mask]] == ["a/u0000", "a/u0001"]
+    assert [first.keys[row] for row in first.item[first.mask]] == ["a/u0000", "a/u0001"]
     assert notes == []
 
 
@@ -83,7 +86,7 @@ def test_unknown_phones_of_train_utterances_are_counted_and_said(corpus, add_pho
     labels = [["AA1", "XYZ"], ["AA1", "XYZ"], ["AA1"], ["XX"]]
     source = add_phones(corpus(splits=("train", "train", "train", "test")), labels, np.ones((6, 1, 2)))
     target = add_phones(corpus("b"), [["AA1"]] * 4, np.ones((4, 1, 2)))
-    _, _, notes = select_pair(source, target, "phoneme")
+    _, _, notes = select_pair(source, target, PHONEME)
     assert notes == ["a: phones that its phone set does not know were left out: 'XYZ' 2."]
     assert notes[0] in caplog.text
 
@@ -92,4 +95,4 @@ def test_corpora_without_a_shared_vowel_are_a_clear_error(corpus, add_phones):
     source = add_phones(corpus(), [["AA1"]] * 4, np.ones((4, 1, 2)))
     target = add_phones(corpus("b"), [["IY1"]] * 4, np.ones((4, 1, 2)))
     with pytest.raises(LayersimError, match=r"a and b share no vowel: .* against .*Check the phone_set"):
-        select_pair(source, target, "phoneme")
+        select_pair(source, target, PHONEME)
