@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from layersim.workspace import Workspace
 
-ORDER = ("init", "corpus", "extract", "rank", "train", "predict", "report", "demo")  # of use
+ORDER = ("init", "corpus", "align", "extract", "rank", "train", "predict", "report", "demo")  # of use
 
 
 class CommandsInOrder(TyperGroup):

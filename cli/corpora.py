@@ -66,6 +66,8 @@ def init(
     show(study, as_json)
     if not as_json:
         typer.echo(f"Next: cd {folder} && layersim extract", err=True)
+        if any(name not in times for name in folders):
+            typer.echo("For the phoneme level, before that: layersim align", err=True)
 
 
 @corpus_app.command("import")

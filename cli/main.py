@@ -9,7 +9,7 @@ import typer
 from layersim import __version__
 from layersim.errors import LayersimError, UsageError
 
-from . import corpora, demonstrate, extraction, ranking, reporting, training  # noqa: F401 - they add commands
+from . import alignment, corpora, demonstrate, extraction, ranking, reporting, training  # noqa: F401 - they add commands
 from .app import app, log_to_stderr
 
 
@@ -28,7 +28,7 @@ def options(
     """Find the layers in which two languages share emotion, and train an emotion model anchored there.
 
     A study is a folder made by `layersim init`. In it, run in order:
-    layersim extract; layersim rank; layersim train --anchors auto; layersim report.
+    layersim align; layersim extract; layersim rank; layersim train --anchors auto; layersim report.
     """
 
 

@@ -26,9 +26,10 @@ import pandas as pd
 
 from layersim.alignment.aligned import Alignment
 from layersim.alignment.outcome import EmotionSummary, Outcome, outcome_table
-from layersim.alignment.preparation import Utterance
+from layersim.alignment.preparation import Utterance, manifest_fingerprints
 from layersim.alignment.segments import Segment
 from layersim.alignment.textgrid import write_textgrid
+from layersim.errors import LayersimError
 from layersim.provenance import RUN
 from layersim.workspace import read_json, write_text
 
@@ -100,6 +101,23 @@ class StoredAlignments:
     phones: Path
     phone_set: str
     run: dict[str, Any]
+
+    def refuse_if_stale(self, corpus: str, manifest: pd.DataFrame) -> None:
+        """Refuse alignments of other recordings or texts than a manifest now names.
+
+        Raises
+        ------
+        LayersimError
+            Naming what has changed.
+        """
+        now = manifest_fingerprints(manifest)
+        was = self.run["inputs"]
+        changed = [name for name in ("recordings", "texts") if was.get(name) != now[name]]
+        if changed:
+            raise LayersimError(
+                f"{self.phones}: the manifest's {' and '.join(changed)} have changed since {corpus} "
+                f"was aligned. Align it again: layersim align --corpus {corpus} --force."
+            )
 
 
 def find_outputs(folder: Path) -> StoredAlignments | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 
+from layersim.alignment.outputs import find_outputs
 from layersim.alignment.phone_set import known_phone_sets
 from layersim.alignment.readers import read_alignments
 from layersim.corpus.manifest import read_manifest
@@ -191,18 +192,30 @@ def _prepare(
         raise LayersimError(
             f"{entry.manifest}: holds rows of corpus {', '.join(others)}; expected {name} only."
         )
-    phones = None
+    phones = _find_phones(workspace, name, manifest, config)
+    return _prepare_with(config, manifest, entry.audio_root, phones, progress)
+
+
+def _find_phones(
+    workspace: Workspace, name: str, manifest: pd.DataFrame, config: ExtractConfig
+) -> Phones | None:
+    """Read the alignments that a corpus's entry names, else those of ``layersim align``, if there are any."""
+    entry, names = workspace.corpus(name), manifest["utterance_id"].tolist()
     if entry.alignments is not None:
         if entry.phone_set is None:
             raise LayersimError(
                 f"{workspace.root / FILE_NAME}, table [corpora.{name}]: alignments need a phone_set. "
                 f"Add one of {', '.join(known_phone_sets())}, or a file of your own."
             )
-        found = read_alignments(entry.alignments, manifest["utterance_id"].tolist())
-        phones = Phones(
-            found.phones, entry.phone_set, config.phones, tuple(found.notes), found.durations
-        )  # fmt: skip
-    return _prepare_with(config, manifest, entry.audio_root, phones, progress)
+        found = read_alignments(entry.alignments, names)
+        return Phones(found.phones, entry.phone_set, config.phones, tuple(found.notes), found.durations)
+    stored = find_outputs(workspace.align_folder(name))
+    if stored is None:
+        return None
+    stored.refuse_if_stale(name, manifest)
+    found = read_alignments(stored.phones, names)
+    notes = (f"phones from layersim align, by {stored.run['results']['aligner']}", *found.notes)
+    return Phones(found.phones, entry.phone_set or stored.phone_set, config.phones, notes, found.durations)
 
 
 def _prepare_with(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from layersim.alignment.align import AlignConfig, align
 from layersim.alignment.aligned import Alignment, Failure, Recording
@@ -413,6 +414,99 @@ def test_a_dictionary_of_one_language_is_not_for_corpora_of_two(make: Make, tmp_
         align(workspace, settings(**flags), ["english"], aligner=EvenAligner())
     with pytest.raises(LayersimError, match=r"none\.dict: no such file"):
         align(workspace, settings(dictionary="none.dict"), ["english"], aligner=EvenAligner())
+
+
+class FakeTranscriber:
+    """Writes ``AH``, and nothing for what lies below ``quiet``."""
+
+    name = "fake 0123"
+
+    def __init__(self, texts: Sequence[str] = ("AH",), die_after: int = 999) -> None:
+        self.texts, self.left, self.languages = texts, die_after, list[str]()
+
+    def transcribe(self, waves: Sequence[Any], languages: Sequence[str]) -> list[str]:
+        if len(self.languages) + len(waves) > self.left:
+            raise KeyboardInterrupt
+        self.languages += languages
+        return [self.texts[number % len(self.texts)] for number, _ in enumerate(waves)]
+
+
+def test_missing_texts_are_written_by_the_model_and_marked_and_others_stay(make: Make) -> None:
+    rows = manifest_rows("english")
+    rows.loc[rows.index >= 8, "text"] = ""
+    workspace, writer = make(english=rows), FakeTranscriber(("AH  AH AH", "", "AH"))
+    asked: list[tuple[str, str]] = []
+
+    def load(checkpoint: str, device: str) -> FakeTranscriber:
+        asked.append((checkpoint, device))
+        return writer
+
+    flags = settings(transcribe="small-whisper")
+    result = only(align(workspace, flags, load_transcriber=load, aligner=EvenAligner()))
+    assert (asked, writer.languages) == ([("small-whisper", "auto")], ["en"] * 4)
+    assert (result.machine_texts, result.failed) == (4, 1)
+    rows_out = table(workspace.align_folder("english") / "utterances.csv")
+    assert [(row["text"], row["machine_text"]) for row in rows_out[7:]] == [
+        ("AH IY", "0"), ("AH AH AH", "1"), ("", "1"), ("AH", "1"), ("AH AH AH", "1"),
+    ]  # fmt: skip
+    assert "the model heard no words" in rows_out[9]["failure"]
+    assert any("4 texts were written by small-whisper, not by a person" in note for note in result.notes)
+    again = only(align(workspace, flags, load_transcriber=load, aligner=EvenAligner()))
+    assert (again.done_already, len(asked)) == (True, 1)
+
+
+def test_a_text_corrected_by_a_person_counts_as_another_input_and_is_kept(make: Make) -> None:
+    rows = manifest_rows("english")
+    rows.loc[rows.index >= 8, "text"] = ""
+    workspace, flags = make(english=rows), settings(transcribe="small-whisper")
+    align(workspace, flags, load_transcriber=lambda *_: FakeTranscriber(), aligner=EvenAligner())
+    file = workspace.align_folder("english") / "transcripts.csv"
+    file.write_text(file.read_text("utf-8").replace(",AH\n", ",AH AH\n", 1), encoding="utf-8")
+    with pytest.raises(LayersimError, match="input 'transcripts' has changed"):
+        align(workspace, flags, load_transcriber=lambda *_: FakeTranscriber(), aligner=EvenAligner())
+    align(workspace, flags, load_transcriber=lambda *_: FakeTranscriber(), aligner=EvenAligner(), force=True)
+    assert table(workspace.align_folder("english") / "utterances.csv")[8]["text"] == "AH AH"
+
+
+def test_transcribing_goes_on_where_it_was_killed(make: Make) -> None:
+    workspace, flags = make(english=manifest_rows("english", text="")), settings(transcribe="small-whisper")
+    killed = FakeTranscriber(die_after=8)
+    with pytest.raises(KeyboardInterrupt):
+        align(workspace, flags, load_transcriber=lambda *_: killed, aligner=EvenAligner())
+    file = workspace.align_folder("english") / "transcripts.csv"
+    assert len(table(file)) == 8
+    file.write_text(file.read_text("utf-8") + "u08,audio/u08.wav,,,en,fa", encoding="utf-8")  # cut short
+    fresh = FakeTranscriber()
+    align(workspace, flags, load_transcriber=lambda *_: fresh, aligner=EvenAligner())
+    assert len(fresh.languages) == 4
+    assert [row["utterance_id"] for row in table(file)] == [f"u{number:02d}" for number in range(12)]
+
+
+def test_a_recording_that_cannot_be_read_is_a_failure_of_its_own_when_transcribing(
+    make: Make, tmp_path: Path
+) -> None:
+    workspace = make(english=manifest_rows("english", text=""))
+    soundfile.write(tmp_path / "english/audio/u03.wav", np.zeros(9_600), 16_000)  # a header that looks right
+    flags = settings(transcribe="small-whisper")
+    result = only(
+        align(workspace, flags, load_transcriber=lambda *_: FakeTranscriber(), aligner=EvenAligner())
+    )
+    assert (result.failed, result.machine_texts) == (1, 11)
+    assert "every sample is zero" in table(workspace.align_folder("english") / "utterances.csv")[3]["failure"]
+
+
+def test_a_spoilt_table_of_transcripts_is_a_named_error(make: Make) -> None:
+    workspace = make(english=manifest_rows("english", text=""))
+    file = workspace.align_folder("english") / "transcripts.csv"
+    file.parent.mkdir(parents=True)
+    flags = settings(transcribe="small-whisper")
+    for content, message in (
+        ("utterance,text\n", "expected the columns utterance_id"),
+        ("utterance_id,path,start,end,language,model,text\nu00,AH\n", "row 2: has 2 cells, not 7"),
+    ):
+        file.write_text(content, encoding="utf-8")
+        with pytest.raises(LayersimError, match=message):
+            align(workspace, flags, load_transcriber=lambda *_: FakeTranscriber(), aligner=EvenAligner())
 
 
 def test_the_workspaces_file_holds_settings_too(make: Make) -> None:
