@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 from layersim.alignment.aligned import Alignment, Failure, Recording
 from layersim.errors import LayersimError
 from layersim.workspace import Progress
+
+_SHOWN = 10  # words in a note
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Builtin:
         phone_set = self.phone_set or said.phone_set
         results = self._results(spoken, folder, phone_set, progress) if phone_set is not None else ()
         version = f"kaldi-hmm-gmm {metadata.version('kaldi-hmm-gmm')}"
-        return Aligned(results, phone_set, said.source, version, said.unknown, unknown_in, said.notes)
+        notes = [*said.notes, *_unknown_notes(said.unknown)]
+        return Aligned(results, phone_set, said.source, version, said.unknown, unknown_in, notes)
 
     def _results(
         self, recordings: Sequence[Recording], folder: Path, phone_set: str, progress: Progress
@@ -85,6 +88,14 @@ class Builtin:
             yield from align_builtin(
                 able, folder, phone_set=phone_set, seed=self.seed, jobs=self.jobs, progress=progress
             )
+
+
+def _unknown_notes(unknown: Mapping[str, int]) -> list[str]:
+    if not unknown:
+        return []
+    shown = ", ".join(f"{word} ({count})" for word, count in list(unknown.items())[:_SHOWN])
+    more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+    return [f"{len(unknown)} words have no pronunciation: {shown}{more}"]
 
 
 def _unspoken(recording: Recording) -> str:
@@ -116,8 +127,9 @@ class Montreal:
             acoustic_model=self.acoustic_model, jobs=self.jobs, progress=progress,
         )  # fmt: skip
         return Aligned(
-            found.results, found.phone_set, models.dictionary, f"MFA {found.version}", notes=found.notes
-        )
+            found.results, found.phone_set, models.dictionary, f"MFA {found.version}", found.unknown,
+            found.unknown_in, found.notes,
+        )  # fmt: skip
 
 
 def choose_aligner(
@@ -132,7 +144,7 @@ def choose_aligner(
 ) -> Aligner:
     """Set up the aligner of one corpus.
 
-    ``auto`` is MFA where its program is found and it has models of all the languages, or where the user
+    ``auto`` is MFA where its program is found and it has pretrained models of all the languages, or where the user
     names what only MFA has; else the built-in one.
 
     Raises
@@ -142,7 +154,7 @@ def choose_aligner(
     """
     only_mfa = acoustic_model is not None or isinstance(dictionary, str)
     if aligner == "auto":
-        aligner = "mfa" if only_mfa or _mfa_serves(languages, dictionary) else "builtin"
+        aligner = "mfa" if only_mfa or _mfa_serves(languages) else "builtin"
     if aligner == "mfa":
         return Montreal(None if dictionary is None else str(dictionary), acoustic_model, jobs or _cores())
     if acoustic_model is not None:
@@ -159,14 +171,14 @@ def choose_aligner(
     return Builtin(dictionary, phone_set, seed, jobs or _cores())
 
 
-def _mfa_serves(languages: Iterable[str], dictionary: Path | str | None) -> bool:
+def _mfa_serves(languages: Iterable[str]) -> bool:
     from layersim.alignment.montreal_models import choose_models
 
     if shutil.which("mfa") is None:
         return False
     try:
         for language in languages:
-            choose_models(language, None if dictionary is None else str(dictionary), None)
+            choose_models(language, None, None)
     except LayersimError:
         return False
     return True

@@ -153,11 +153,7 @@ def alignment_notes(
     machine = sum(outcome.utterance.machine_text for outcome in outcomes)
     if machine:
         notes.append(f"{machine} texts were written by {checkpoint}, not by a person; look at some")
-    for language, aligned in used.items():
-        if aligned.unknown:
-            shown = ", ".join(f"{word} ({count})" for word, count in list(aligned.unknown.items())[:_SHOWN])
-            more = f" and {len(aligned.unknown) - _SHOWN} more" if len(aligned.unknown) > _SHOWN else ""
-            notes.append(f"words without a pronunciation ({language}): {shown}{more}")
+    for aligned in used.values():
         notes += aligned.notes
     if job.alignments is not None:
         notes.append(
