@@ -25,7 +25,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import chain, islice, product
 from pathlib import Path
 
 from layersim.alignment.aligned import Word
@@ -42,7 +42,7 @@ _COUNTED = re.compile(r"(?<=.)\(\d+\)$")
 _NOISES = ("spn", "sil", "sp", "nsn")
 _TONE_LETTERS = re.compile(r"[˥˦˧˨˩]+")
 _TONE_DIGITS = re.compile(r"(?<=[^\W\d_])[1-5]$")
-_PARTS = re.compile(r"'[^'-]+|[^'-]+'?")
+_PARTS = (re.compile(r"'?[^'-]+"), re.compile(r"[^'-]+'?"))  # kid 's; l' homme
 _KNOWN_ENOUGH = 0.9  # share of the phones that a phone set must know to be the dictionary's
 _MOST_IN_PARTS = 8  # pronunciations of a word put together from parts
 
@@ -78,17 +78,21 @@ class Dictionary:
     def find(self, word: str) -> tuple[Phones, ...]:
         """Return the pronunciations of a word, () if it is not there, nor its parts."""
         word = unicodedata.normalize("NFC", word)
-        found = self.entries.get(word) or self._in_small_letters.get(word.casefold())
-        if found:
+        if found := self._find_whole(word):
             return found
-        parts = _PARTS.findall(word)
-        if len(parts) < 2:
-            return ()
-        choices = [
-            self.entries.get(part) or self._in_small_letters.get(part.casefold(), ()) for part in parts
-        ]
-        whole = (tuple(phone for form in forms for phone in form) for forms in product(*choices))
-        return tuple(dict.fromkeys(form for form, _ in zip(whole, range(_MOST_IN_PARTS), strict=False)))
+        for pattern in _PARTS:
+            parts = pattern.findall(word)
+            choices = [
+                self.entries.get(part) or self._in_small_letters.get(part.casefold()) for part in parts
+            ]
+            known = [forms for forms in choices if forms]
+            if len(parts) == len(known) > 1:
+                whole = islice(product(*known), _MOST_IN_PARTS)
+                return tuple(dict.fromkeys(tuple(chain.from_iterable(forms)) for forms in whole))
+        return ()
+
+    def _find_whole(self, word: str) -> tuple[Phones, ...]:
+        return self.entries.get(word) or self._in_small_letters.get(word.casefold(), ())
 
     def pronounce(self, words: Sequence[Token]) -> tuple[Word, ...]:
         """Pronounce the words of one text; Han characters side by side become the dictionary's words."""

@@ -90,8 +90,8 @@ class Speech:
     phones : tuple of Phone
         In order, without overlap.
     labels : tuple of (character, label)
-        Every phone in order, also one that was assimilated and has no time: the character of the text (counted
-        from 0) at which espeak-ng began its word, and its label.
+        Every phone in order, also one that was assimilated and has no time: the character of the text
+        (counted from 0) at which espeak-ng began its word, and its label.
     """
 
     wave: NDArray[np.int16]

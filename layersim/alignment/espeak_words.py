@@ -7,6 +7,7 @@ gives with times. A pronunciation is read off those events, so that what connect
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -36,7 +37,7 @@ def speak_words(texts: Sequence[tuple[str, Sequence[Token]]], voice: str) -> lis
     """
     forms = list(dict.fromkeys(token.text for _, words in texts for token in words))
     alone = {
-        form: tuple(label for _, label in speech.labels)
+        form: _whole(label for _, label in speech.labels)
         for form, speech in zip(forms, synthesise([Line(form, voice) for form in forms]), strict=True)
     }
     spoken = synthesise([Line(readable(text, words), voice) for text, words in texts if words])
@@ -58,8 +59,19 @@ def _by_word(words: Sequence[Token], speech: Speech, alone: dict[str, Phones]) -
     firsts = [n for n, labels in enumerate(spoken) if labels or n == 0]
     result: list[Phones] = []
     for first, following in pairwise((*firsts, len(words))):
-        result += part(tuple(spoken[first]), [alone[token.text] for token in words[first:following]])
+        result += part(_whole(spoken[first]), [alone[token.text] for token in words[first:following]])
     return result
+
+
+def _whole(labels: Iterable[str]) -> Phones:
+    """Join what is only a mark, such as the ʲ of Russian, to the phone before it."""
+    phones: list[str] = []
+    for label in labels:
+        if phones and all(unicodedata.category(sign) == "Lm" for sign in label):
+            phones[-1] += label
+        else:
+            phones.append(label)
+    return tuple(phones)
 
 
 def part(spoken: Phones, words: Sequence[Phones]) -> list[Phones]:

@@ -43,7 +43,7 @@ _LATIN_TOO = "kaa uz sr hak"
 class Language:
     """A language that can be pronounced."""
 
-    name: str  # as espeak-ng calls it
+    name: str  # in English
     voice: str  # of espeak-ng
     scripts: tuple[str, ...]  # that its letters are of, as `layersim.alignment.transcript.scripts` names them
 
@@ -92,10 +92,10 @@ def _voices() -> dict[str, Language]:
     for file in sorted(files):
         lines = [line.split() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
         name = next((" ".join(line[1:]) for line in lines if line[:1] == ["name"]), file.name)
-        language = Language(name, file.name, _scripts_of(file.name))
+        language = Language(name.partition(" (")[0], file.name, _scripts_of(file.name))
         by_code[file.name.casefold()] = language
         later += [(line[1].casefold(), language) for line in lines if line[:1] == ["language"]]
-        later += [(name.casefold(), language), (name.partition(" (")[0].casefold(), language)]
+        later += [(name.casefold(), language), (language.name.casefold(), language)]
     for code, language in later:
         by_code.setdefault(code, language)
     return by_code

@@ -164,10 +164,16 @@ def count(number: int) -> str:
     >>> count(25), count(10), count(1999), count(20_006), count(1_050_000)
     ('二十五', '十', '一千九百九十九', '二万零六', '一百零五万')
     """
-    if number >= 10_000:
-        low = number % 10_000
-        link = "零" if 0 < low < 1000 else ""
-        return count(number // 10_000) + "万" + (link + count(low) if low else "")
+    high, low = divmod(number, 10_000)
+    written = f"{_count_group(high)}万" if high else ""
+    if high and 0 < low < 1000:
+        written += "零"
+    written += _count_group(low)
+    return written.removeprefix("一") if written.startswith("一十") else written or "零"
+
+
+def _count_group(number: int) -> str:
+    """Write a number under 10,000 inside a larger one; nothing for 0."""
     written = ""
     for unit, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
         figure = number // unit % 10
@@ -175,6 +181,4 @@ def count(number: int) -> str:
             written += _DIGITS[figure] + name
         elif written and number % unit and not written.endswith("零"):
             written += "零"
-    if 10 <= number < 20:
-        written = written[1:]
-    return written or "零"
+    return written

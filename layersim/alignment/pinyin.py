@@ -48,7 +48,7 @@ _SYLLABLE = re.compile(r"(?P<initial>[zcs]h|[bpmfdtnlgkhjqxrzcs])(?P<final>[aeio
 
 
 def syllable_phones(syllable: str) -> tuple[str, ...] | None:
-    """Return the phones of a pinyin syllable without tone, None if there is no such syllable.
+    """Return the phones of a pinyin syllable without tone, None if it is not an initial and a final.
 
     >>> " ".join(syllable_phones("liang")), " ".join(syllable_phones("shi")), " ".join(syllable_phones("ju"))
     ('l j ɑ ŋ', 'ʂ ʐ̩', 'tɕ y')

@@ -97,7 +97,7 @@ def pronounce(
     by_text = dict(zip(different, words, strict=True))
     remarks = dict(zip(different, (number for _, number in composed), strict=True))
     if left_out := sum(remarks[text] for text in texts):
-        notes.append(f"{left_out} remarks in brackets, such as [laughter], are not taken for words")
+        notes.append(f"remarks in brackets, such as [laughter], that are not taken for words: {left_out}")
     everything = [word for text in texts for word in by_text[text]]
     unknown = Counter(word.text for word in everything if not word.pronunciations)
     if dictionary is not None and everything and unknown.total() == len(everything):
@@ -147,7 +147,7 @@ def _foreign_notes(
         raise LayersimError(
             summarise_faults(
                 f"language {code!r}: {foreign.total()} of {total} words are not in the script of "
-                f"{language.name} ({', '.join(language.scripts).capitalize()})",
+                f"{language.name} ({', '.join(map(_script_name, language.scripts))})",
                 strangers,
                 "Write into the manifest which language they are in, or give a pronunciation dictionary.",
                 shown=3,
@@ -161,6 +161,10 @@ def _foreign_notes(
     ]
 
 
+def _script_name(script: str) -> str:
+    return "Han" if script == "CJK" else script.capitalize()
+
+
 def _label_notes(words: Sequence[tuple[Word, ...]], phone_set: str) -> list[str]:
     known = load_phone_set(phone_set)
     labels = Counter(
@@ -169,7 +173,7 @@ def _label_notes(words: Sequence[tuple[Word, ...]], phone_set: str) -> list[str]
     strange = [label for label in labels if known.find(label) is None]
     if not strange:
         return []
-    return [f"{len(strange)} phones of espeak-ng are not in the phone set {phone_set}: {_listed(strange)}"]
+    return [f"phones of espeak-ng that are not in the phone set {phone_set}: {_listed(strange)}"]
 
 
 def _dictionary_notes(dictionary: Dictionary) -> list[str]:

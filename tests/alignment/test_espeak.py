@@ -12,8 +12,8 @@ import espeakng_loader
 import numpy as np
 import pytest
 
-from layersim.alignment.espeak_engine import reachable
 from layersim.alignment.espeak import SAMPLE_RATE, Line, Speech, phones_from_events, synthesise
+from layersim.alignment.espeak_engine import reachable
 from layersim.errors import LayersimError
 
 ENGLISH = Line("Take the better boat back to the city.", "en-us+m3")
