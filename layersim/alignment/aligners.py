@@ -68,13 +68,15 @@ class Builtin:
             for recording in spoken
         }
         phone_set = self.phone_set or said.phone_set
-        results = self._results(spoken, folder, phone_set, progress) if phone_set is not None else ()
+        results = (
+            self._results(spoken, folder, language, phone_set, progress) if phone_set is not None else ()
+        )
         version = f"kaldi-hmm-gmm {metadata.version('kaldi-hmm-gmm')}"
         notes = [*said.notes, *_unknown_notes(said.unknown)]
         return Aligned(results, phone_set, said.source, version, said.unknown, unknown_in, notes)
 
     def _results(
-        self, recordings: Sequence[Recording], folder: Path, phone_set: str, progress: Progress
+        self, recordings: Sequence[Recording], folder: Path, language: str, phone_set: str, progress: Progress
     ) -> Iterator[Alignment | Failure]:
         from layersim.alignment.builtin import align_builtin
 
@@ -86,8 +88,9 @@ class Builtin:
                 yield Failure(recording.utterance_id, _unspoken(recording))
         if able:
             yield from align_builtin(
-                able, folder, phone_set=phone_set, seed=self.seed, jobs=self.jobs, progress=progress
-            )
+                able, folder, language=language, phone_set=phone_set, seed=self.seed, jobs=self.jobs,
+                progress=progress,
+            )  # fmt: skip
 
 
 def _unknown_notes(unknown: Mapping[str, int]) -> list[str]:
@@ -144,8 +147,8 @@ def choose_aligner(
 ) -> Aligner:
     """Set up the aligner of one corpus.
 
-    ``auto`` is MFA where its program is found and it has pretrained models of all the languages, or where the user
-    names what only MFA has; else the built-in one.
+    ``auto`` is MFA where its program is found and it has pretrained models of all the languages, or where the
+    user names what only MFA has; else the built-in one.
 
     Raises
     ------
