@@ -108,8 +108,8 @@ def worse_emotions(outcomes: Sequence[Outcome]) -> list[str]:
 
     Either of two rules: its share of failed or flagged utterances exceeds that of all others together by
     more than 5 points, and not by chance (Fisher's exact test, one-sided, p < 0.05); or its median
-    log-likelihood per frame lies below the first quartile of all others together, with at least 10
-    utterances on either side.
+    log-likelihood per frame lies below the first quartile of every other emotion (those with at least 10
+    utterances are compared). Loud or high speech fits any model a little worse; hence so strict a rule.
     """
     groups = _by_emotion(outcomes)
     found = []
@@ -125,14 +125,16 @@ def worse_emotions(outcomes: Sequence[Outcome]) -> list[str]:
                 f"{emotion} aligns worse: {share:.1%} of its utterances failed or are flagged, of the others "
                 f"{other_share:.1%}; what sets it apart at the vowel level may be that"
             )
-        scores, other_scores = _scores(own), _scores(others)
-        if min(len(scores), len(other_scores)) < _FEWEST:
+        scores = {name: values for name in groups if len(values := _scores(groups[name])) >= _FEWEST}
+        quartiles = [float(np.quantile(scores[name], 0.25)) for name in scores if name != emotion]
+        if emotion not in scores or not quartiles:
             continue
-        middle, quartile = float(np.median(scores)), float(np.quantile(other_scores, 0.25))
-        if middle < quartile:
+        middle = float(np.median(scores[emotion]))
+        if middle < min(quartiles):
             found.append(
                 f"{emotion} fits the acoustic model worse: median log-likelihood {middle:.2f} a frame, below "
-                f"the others' first quartile ({quartile:.2f}); look at some of its TextGrids"
+                f"the first quartile of every other emotion ({min(quartiles):.2f} and more); look at some of "
+                "its TextGrids"
             )
     return found
 

@@ -77,10 +77,14 @@ def test_an_emotion_that_fails_more_is_named_and_chance_is_not() -> None:
 
 def test_an_emotion_whose_speech_fits_the_model_worse_is_named() -> None:
     low = [outcome("fear", score=-65.0 - n % 3) for n in range(12)]
-    others = [outcome(("neutral", "anger")[n % 2], score=-60.0 - n % 5) for n in range(40)]
+    others = [outcome(("neutral", "anger")[n % 2], score=-60.0 - n // 2 % 5 - n % 2) for n in range(40)]
     (said,) = worse_emotions([*low, *others])
     assert said.startswith("fear fits the acoustic model worse: median log-likelihood -66.00 a frame")
-    assert "first quartile (-63.00)" in said  # of 8 times -60 .. -64
+    assert "(-64.00 and more)" in said  # anger: 4 times each of -61 .. -65; neutral: -60 .. -64
+    near = [
+        outcome("sadness", score=-67.5 - n % 2) for n in range(10)
+    ]  # median -68, of fear -67 is the first quartile
+    assert [line.split()[0] for line in worse_emotions([*low, *others, *near])] == ["sadness"]
     assert worse_emotions([*low[:9], *others]) == []  # too few to say
 
 
