@@ -26,8 +26,12 @@ def choose(text: str, folder: Path, layers: list[str] = LAYERS) -> Any:
 
 @pytest.fixture
 def rankings(tmp_path: Path) -> Path:
-    """An utterance-level ranking, and a phoneme-level one with another Group."""
-    documents = {"utterance": RANKING, "phoneme": {**RANKING, "level": "phoneme", "group": ["3", "2", "4"]}}
+    """An utterance-level ranking, and two phoneme-level ones with other Groups."""
+    documents = {
+        "utterance": RANKING,
+        "phoneme": {**RANKING, "level": "phoneme", "group": ["3", "2", "4"]},
+        "phoneme-label-free": {**RANKING, "group": ["1", "6", "7"], "best": "7", "emotions": []},
+    }
     for level, document in documents.items():
         (tmp_path / level).mkdir()
         (tmp_path / level / "ranking.json").write_text(json.dumps(document), "utf-8")
@@ -40,6 +44,8 @@ def rankings(tmp_path: Path) -> Path:
         ("auto", ("8", "9", "11")),
         ("auto:utterance", ("8", "9", "11")),
         ("auto:phoneme", ("2", "3", "4")),
+        ("auto:label-free", ("1", "6", "7")),
+        ("best:label-free", ("7",)),
         ("best", ("11",)),
         ("worst", ("5", "6", "7")),
         ("all", tuple(LAYERS[1:])),
@@ -61,6 +67,18 @@ def test_the_choice_says_which_ranking_it_took_and_that_its_cut_is_not_resolved(
     assert "phoneme-level ranking does not resolve its cut" in anchors.notes[0]
 
 
+def test_label_free_anchors_say_so_and_are_taken_only_by_name(rankings: Path) -> None:
+    anchors = choose("auto:label-free", rankings)
+    assert anchors.said == "group of the label-free ranking (pairwise, centred features)"
+    assert anchors.ranking["label_free"]
+    assert not choose("auto:phoneme", rankings).ranking["label_free"]
+    assert parse_anchors("auto:label-free").slug == "auto-label-free"
+    for level in ("utterance", "phoneme"):
+        (rankings / level / "ranking.json").unlink()
+    with pytest.raises(StageMissingError, match="Run 'layersim rank' first"):
+        choose("auto", rankings)
+
+
 def test_random_anchors_are_as_many_as_a_group_differ_by_seed_and_never_hold_layer_0(tmp_path: Path) -> None:
     drawn = [choose(f"random:{seed}", tmp_path).layers for seed in range(20)]
     assert drawn == [choose(f"random:{seed}", tmp_path).layers for seed in range(20)]
@@ -80,6 +98,8 @@ def test_without_a_ranking_the_error_says_to_run_rank_first(tmp_path: Path) -> N
         choose("auto", tmp_path)
     with pytest.raises(StageMissingError, match="Run 'layersim rank --level phoneme' first"):
         choose("worst:phoneme", tmp_path)
+    with pytest.raises(StageMissingError, match="Run 'layersim rank --label-free' first"):
+        choose("auto:label-free", tmp_path)
 
 
 def test_auto_takes_the_phoneme_level_where_only_that_was_ranked_and_says_so(rankings: Path) -> None:

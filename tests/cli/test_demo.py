@@ -144,6 +144,9 @@ def test_the_demo_does_not_overwrite_without_force(demo: Demo, run_cli: Run) -> 
     [
         (["rank", "--level", "bogus"], "flag: setting 'level'"),
         (["rank", "--paper", "--metric", "centroid"], "paper is set and fixes the metric"),
+        (["rank", "--label-free", "--level", "utterance"], "--label-free compares vowels: leave --level out"),
+        (["rank", "--vowels", "a"], "--vowels is about vowel segments: add --level phoneme"),
+        (["rank", "--level", "phoneme", "--classes", "tones"], "flag: setting 'classes'"),
         (["train", "--anchors", "nonsense"], "anchors 'nonsense' cannot be read. Known: auto, best"),
         (["train", "--methods", "xx"], "flag: setting 'methods'"),
         (["extract", "--device", "tpu"], "flag: setting 'device'"),
@@ -164,3 +167,33 @@ def test_the_report_says_when_the_models_stand_on_another_ranking(demo: Demo, ru
     assert run_cli(["rank", "--paper", "--force"], demo.folder)[0] == 0
     _, out, _ = run_cli(["report"], demo.folder)
     assert "the models stand on another ranking than is shown" in Path(out.strip()).read_text("utf-8")
+
+
+def test_layers_are_ranked_and_anchored_without_any_emotion_label(demo: Demo, run_cli: Run) -> None:
+    code, out, err = run_cli(["rank", "--label-free"], demo.folder)
+    assert code == 0, err
+    assert "phoneme level, label-free" in out
+    assert "no emotion label of either corpus was read" in out
+    code, out, err = run_cli(["train", "--anchors", "auto:label-free", "--seeds", "1"], demo.folder)
+    assert code == 0, err
+    assert "group of the label-free ranking" in out
+    code, out, err = run_cli(["report"], demo.folder)
+    assert code == 0, err
+    page = Path(out.strip()).read_text("utf-8")
+    for text in (
+        "The rankings against each other",
+        "tau with phoneme level, label-free",
+        "Agreement with the utterance level, on the same speaker draws",
+        "cells refused as too small",
+        "Inter-vowel spread",
+        "other vowels",
+    ):
+        assert text in page, text
+
+
+def test_vowels_that_the_corpora_do_not_share_are_named_with_those_that_they_do(
+    demo: Demo, run_cli: Run
+) -> None:
+    code, _, err = run_cli(["rank", "--level", "phoneme", "--vowels", "i,qq", "--force"], demo.folder)
+    assert code == 1
+    assert "demo-en and demo-zh do not share vowel 'qq'. They share (segments in demo-en/demo-zh): aj " in err

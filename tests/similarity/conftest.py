@@ -163,3 +163,47 @@ def add_phones() -> Callable[..., CorpusFeatures]:
         return replace(corpus, phone_set="arpabet")
 
     return add
+
+
+@pytest.fixture
+def segment_pair(
+    make_corpus: Callable[..., CorpusFeatures], add_phones: Callable[..., CorpusFeatures]
+) -> Callable[..., tuple[CorpusFeatures, CorpusFeatures]]:
+    """Make two corpora of random segments, one speaker of each more talkative than the others.
+
+    ``segment_pair(vowel_strength=..., offset=...)``: in every layer a vowel has a direction that both corpora
+    share, of that length (one number, or one a layer), and all segments share an offset.
+    """
+
+    def make(
+        vowel_strength: float | Sequence[float] = 0.0,
+        utterances: int = 24,
+        segments: int = 5,
+        layers: int = 3,
+        width: int = 5,
+        offset: float = 1.0,
+        emotions: Sequence[str] = ("anger", "sadness"),
+        vowels: Sequence[str] = ("AA1", "IY0", "UW1", "T"),
+        shares: Sequence[float] = (0.5, 0.3, 0.15, 0.05),
+        splits: Sequence[str] | None = None,
+        seed: int = 4,
+    ) -> tuple[CorpusFeatures, CorpusFeatures]:
+        rng = np.random.default_rng(seed)
+        strength = np.broadcast_to(np.asarray(vowel_strength, dtype=float), (layers,))
+        shared = rng.standard_normal((layers, len(vowels), width))
+        shared *= strength[:, None, None] / np.linalg.norm(shared, axis=2, keepdims=True)
+        common = offset * rng.standard_normal((layers, width))
+        pair = []
+        for name in ("source", "target"):
+            voices = rng.choice(["loud", "b", "c", "d"], utterances, p=[0.55, 0.15, 0.15, 0.15])
+            label = rng.choice(list(emotions), utterances)
+            corpus = make_corpus(
+                name, rng.standard_normal((utterances, layers, width)), label, voices, splits
+            )
+            spoken = rng.choice(len(vowels), (utterances, segments), p=list(shares))
+            vectors = rng.standard_normal((utterances * segments, layers, width)) + common
+            vectors += shared[:, spoken.reshape(-1)].transpose(1, 0, 2)
+            pair.append(add_phones(corpus, [[vowels[index] for index in row] for row in spoken], vectors))
+        return pair[0], pair[1]
+
+    return make
