@@ -1,0 +1,201 @@
+"""Training the built-in aligner on a corpus's own recordings.
+
+First the model hears synthetic speech of the same texts (`layersim.alignment.synthetic_start`), or where
+espeak-ng does not speak the language, an even division of the recordings (`layersim.alignment.even_start`).
+Then, twenty times over, it aligns the recordings and learns from what it aligned. Up to an hour of speech is
+trained on, from all speakers alike; more costs time and moves no boundary.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+
+from layersim.alignment.acoustic_model import SILENCE, UNNAMED, AcousticModel, Span
+from layersim.alignment.aligned import Recording
+from layersim.alignment.cepstra import SHIFT, Frames, Normaliser, cepstra, with_derivatives
+from layersim.alignment.even_start import even_spans
+from layersim.alignment.phone_set import Kind, PhoneSet, load_phone_set
+from layersim.alignment.synthetic_start import synthetic_utterances
+from layersim.corpus.audio import read_audio
+from layersim.errors import AudioError, LayersimError
+from layersim.workspace import Progress, no_progress
+
+ROUNDS = 20
+_GROWING = 15  # rounds in which Gaussians are added
+_SECONDS = 3600.0  # of speech to train on
+_SPEAKERS = 200  # to train on
+_OF_A_VOICE = 40  # recordings that a speaker's normalisation is measured on
+_FRAMES_A_GAUSSIAN, _MOST_GAUSSIANS = 200, 2000
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording to train on."""
+
+    recording: Recording
+    frames: Frames  # (T, 39), normalised
+    log_energy: Frames  # (T,)
+
+
+def hear(recording: Recording) -> Frames:
+    """Read a recording's frames, not normalised, shape (T, 39).
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read.
+    """
+    return with_derivatives(cepstra(read_audio(recording.path, recording.start, recording.end)))
+
+
+def voice_of(recordings: Sequence[Recording]) -> Normaliser | None:
+    """Measure one speaker on up to 40 recordings, evenly chosen; None if none can be read."""
+    chosen = np.unique(np.linspace(0, len(recordings) - 1, min(len(recordings), _OF_A_VOICE)).astype(int))
+    heard = [frames for place in chosen if (frames := _try_to_hear(recordings[place])) is not None]
+    return Normaliser.of(heard) if heard else None
+
+
+def by_speaker(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
+    """Group recordings by speaker, in the order of their names."""
+    groups: dict[str, list[Recording]] = defaultdict(list)
+    for recording in recordings:
+        groups[recording.speaker].append(recording)
+    return dict(sorted(groups.items()))
+
+
+def training_set(recordings: Sequence[Recording], seed: int, progress: Progress = no_progress) -> list[Heard]:
+    """Read up to an hour of recordings, the same number of each speaker as far as they go.
+
+    Parameters
+    ----------
+    seed : int
+        Of which recordings are taken where there are more.
+    """
+    rng = np.random.default_rng(seed)
+    groups = by_speaker(recordings)
+    names = list(groups)
+    if len(names) > _SPEAKERS:
+        names = sorted(rng.permutation(names)[:_SPEAKERS].tolist())
+    shuffled = [[groups[name][place] for place in rng.permutation(len(groups[name]))] for name in names]
+    voices = {}
+    for done, name in enumerate(names):
+        progress("measuring voices", done, len(names))
+        voices[name] = voice_of(groups[name])
+    progress("measuring voices", len(names), len(names))
+    found: list[Heard] = []
+    seconds = 0.0
+    for recording in (one for turn in zip_longest(*shuffled) for one in turn if one is not None):
+        voice, frames = voices[recording.speaker], _try_to_hear(recording)
+        if voice is None or frames is None:
+            continue
+        found.append(Heard(recording, voice(frames), frames[:, 0]))
+        seconds += len(frames) * SHIFT
+        progress("reading recordings", min(seconds, _SECONDS), _SECONDS)
+        if seconds >= _SECONDS:
+            break
+    return found
+
+
+def new_model(recordings: Sequence[Recording]) -> AcousticModel:
+    """Return an untrained model of the phones of some recordings."""
+    labels = {
+        label for recording in recordings for word in recording.words for way in word.pronunciations
+        for label in way
+    }  # fmt: skip
+    return AcousticModel(labels, columns=39)
+
+
+def start_model(
+    model: AcousticModel,
+    heard: Sequence[Heard],
+    voice: str | None,
+    phone_set: str,
+    seed: int,
+    progress: Progress = no_progress,
+) -> None:
+    """Give a model its first idea of every phone.
+
+    Parameters
+    ----------
+    voice : str or None
+        espeak-ng's, of the recordings' language; None: it has none.
+    phone_set : str
+        Of the pronunciations.
+    """
+    sounds = load_phone_set(phone_set)
+    examples: list[tuple[Frames, list[Span]]]
+    if voice is None:
+        examples = [(one.frames, even_spans(one.recording.words, one.log_energy, sounds)) for one in heard]
+    else:
+        texts = list(dict.fromkeys((one.recording.text, one.recording.words) for one in heard))
+        examples = synthetic_utterances(texts, voice, phone_set, seed, progress)
+    examples = [(frames, spans) for frames, spans in examples if spans]
+    if not examples:
+        raise LayersimError(
+            "no text can serve as a start: each has a word without a pronunciation. Add the words to a "
+            "dictionary (--dictionary FILE)."
+        )
+    known = {span.label for _, spans in examples for span in spans}
+    model.start(examples, stand_ins(set(model.labels) - known, known, sounds))
+
+
+def stand_ins(lacking: Collection[str], known: Collection[str], sounds: PhoneSet) -> dict[str, list[str]]:
+    """Name for each phone that was not heard those that sound like it.
+
+    Phones of the same class, else all vowels or all consonants, else all phones.
+
+    >>> from layersim.alignment.phone_set import load_phone_set
+    >>> stand_ins(["ɐ", "spn"], ["ʌ", "a", "t"], load_phone_set("espeak-ipa"))
+    {'ɐ': ['ʌ'], 'spn': ['a', 't', 'ʌ']}
+    """
+    speech = sorted(set(known) - {SILENCE, UNNAMED})
+    kinds: tuple[Kind, ...] = ("vowel", "consonant")
+    found = {}
+    for label in lacking:
+        own = [(kind, name) for kind in kinds if (name := sounds.find(label, kind))]
+        same = [other for other in speech if any(sounds.find(other, kind) == name for kind, name in own)]
+        alike = [other for other in speech if any(sounds.find(other, kind) for kind, _ in own)]
+        found[label] = same or alike or speech
+    return found
+
+
+def train_rounds(
+    model: AcousticModel, heard: Sequence[Heard], done: int, progress: Progress = no_progress
+) -> Iterator[int]:
+    """Align and learn, round by round; yields the number of rounds done, for whoever keeps the model.
+
+    Raises
+    ------
+    LayersimError
+        If nothing can be aligned.
+    """
+    frames = sum(len(one.frames) for one in heard)
+    most = max(model.states, min(frames // _FRAMES_A_GAUSSIAN, _MOST_GAUSSIANS))
+    for turn in range(done, ROUNDS):
+        learnt = []
+        for place, one in enumerate(heard):
+            progress("training the aligner", turn + place / len(heard), ROUNDS)
+            path = model.align(one.recording.words, one.frames, first_time=turn == 0)
+            if path is not None:
+                learnt.append((one.frames, path))
+        if not learnt:
+            raise LayersimError(
+                f"none of {len(heard)} recordings can be aligned to its text: each is too short for the "
+                "phones of its words. Are these the texts of other recordings, or in another language?"
+            )
+        growth = min(1.0, (turn + 1) / _GROWING)
+        model.learn(learnt, round(model.states + growth * (most - model.states)))
+        progress("training the aligner", turn + 1, ROUNDS)
+        yield turn + 1
+
+
+def _try_to_hear(recording: Recording) -> Frames | None:
+    try:
+        return hear(recording)
+    except AudioError:
+        return None  # it is a failure of its own when its turn to be aligned comes
