@@ -74,7 +74,7 @@ class AlignResult(BaseModel):
             f"{self.corpus}: {self.aligned:,} of {self.utterances:,} utterances ({self.hours:.2f} h), "
             f"{self.phones:,} phones ({self.phone_set}) by {self.aligner} -> {shown}, {speed}",
             f"  failed {self.failed:,}, flagged {self.flagged:,}{_counts(self.flags)}; "
-            f"unknown words {self.words_unknown:,} of {self.words:,}"
+            f"unknown words {self.words_unknown:,}"
             + (f"; median log-likelihood {score:.2f} a frame" if score is not None else ""),
             *_emotion_lines(self.by_emotion),
         ]

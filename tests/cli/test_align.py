@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from layersim.corpus.manifest import read_manifest, write_manifest
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -84,3 +86,43 @@ def test_what_is_wrong_with_a_command_is_named(
     assert (found, out) == (code, "")
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_real_speech_is_aligned_with_nothing_downloaded_and_a_killed_run_goes_on(
+    run_cli: Run, shared: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("kaldi_hmm_gmm")
+    parselmouth = pytest.importorskip("parselmouth")
+    data = shared / "data"
+    code, _, err = run_cli(
+        ["init", "ws", "--encoder", "none/needed", "--corpus", f"emodb={data / 'emodb'}",
+         "--corpus", f"casia={data / 'casia'}"],
+        tmp_path,
+    )  # fmt: skip
+    assert code == 0, err
+    workspace = tmp_path / "ws"
+    for file in (workspace / "manifests").glob("*.csv"):
+        manifest = read_manifest(file)
+        speakers = sorted(set(manifest["speaker"]))[:3]
+        place = manifest.groupby("speaker").cumcount()
+        write_manifest(manifest[manifest["speaker"].isin(speakers) & (place < 12)].assign(split=""), file)
+    code, out, err = run_cli(["align", "--json", "--jobs", "1"], workspace)
+    assert code == 0, err
+    results = json.loads(out)
+    assert [(row["corpus"], row["failed"], row["words_unknown"]) for row in results] == [
+        ("emodb", 0, 0), ("casia", 0, 0),
+    ]  # fmt: skip
+    files = sorted((workspace / "align").rglob("*.TextGrid"))
+    assert len(files) == sum(row["utterances"] for row in results)
+    for file in files:
+        assert parselmouth.praat.call(parselmouth.Data.read(str(file)), "Get number of tiers") == 2
+    before = {file: file.read_bytes() for file in (workspace / "align").rglob("*.csv")}
+
+    # Killed while it aligned: no run.json, some parts gone. What is missing is made, to the same times.
+    (workspace / "align/emodb/run.json").unlink()
+    (workspace / "align/emodb/work/builtin-de/parts/00001.json").unlink()
+    code, out, err = run_cli(["align", "--jobs", "2"], workspace)
+    assert code == 0, err
+    assert out.count("done already") == 1  # casia
+    assert {file: file.read_bytes() for file in before} == before
