@@ -5,6 +5,8 @@ Conventions
 - A rule takes the phones of one word and returns them changed, or as they were where it does not apply.
 - Variants are listed likeliest first, at most `MOST_VARIANTS` a word.
 - An aligner chooses among them by their sound; the rules say what is possible, not when.
+- A glottal stop before an initial vowel is none of them: on Emo-DB its variant took the beginnings of vowels
+  (0.9 % of them missed with it, 0.5 % without) and improved no boundary.
 
 References
 ----------
@@ -86,7 +88,6 @@ def _german(forms: Sequence[Phones], word: str) -> Iterator[Phones]:
         yield stopped_ending(elided)
     yield vocalised_r(forms[0])
     yield from (vocalised_r(form) for form in forms[1:])
-    yield glottal_onset(lost_r(elided))
 
 
 def _english(forms: Sequence[Phones], word: str, voice: str, next_phone: str) -> Iterator[Phones]:
@@ -181,15 +182,6 @@ def stopped_ending(phones: Phones) -> Phones:
     ('ʃ', 't', 'aʊ', 'b', 'ɪ', 'k')
     """
     return (*phones[:-1], "k") if len(phones) > 2 and phones[-2:] == ("ɪ", "ç") else phones
-
-
-def glottal_onset(phones: Phones) -> Phones:
-    """A glottal stop before a vowel at the beginning of a word (Kohler 1990).
-
-    >>> glottal_onset(("a", "m"))
-    ('ʔ', 'a', 'm')
-    """
-    return ("ʔ", *phones) if is_vowel(phones[0]) else phones
 
 
 def lost_final_stop(phones: Phones) -> Phones:
