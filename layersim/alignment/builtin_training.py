@@ -2,7 +2,7 @@
 
 First the model hears synthetic speech of the same texts (`layersim.alignment.synthetic_start`), or where
 espeak-ng does not speak the language, an even division of the recordings (`layersim.alignment.even_start`).
-Then, twenty times over, it aligns the recordings and learns from what it aligned. Up to an hour of speech is
+Then, ten times over, it aligns the recordings and learns from what it aligned. Up to an hour of speech is
 trained on, from all speakers alike; more costs time and moves no boundary.
 """
 
@@ -25,8 +25,8 @@ from layersim.corpus.audio import read_audio
 from layersim.errors import AudioError, LayersimError
 from layersim.workspace import Progress, no_progress
 
-ROUNDS = 20
-_GROWING = 15  # rounds in which Gaussians are added
+ROUNDS = 10
+_GROWING = 8  # rounds in which Gaussians are added
 _SECONDS = 3600.0  # of speech to train on
 _SPEAKERS = 200  # to train on
 _OF_A_VOICE = 40  # recordings that a speaker's normalisation is measured on
