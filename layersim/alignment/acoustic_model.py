@@ -116,7 +116,7 @@ class AcousticModel:
         Parameters
         ----------
         utterances : iterable of (frames, spans)
-            Spans cover all frames.
+            Frames that no span covers are not heard.
         stand_ins : mapping
             For labels that no span has: the labels whose spans they share.
         """

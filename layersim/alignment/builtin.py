@@ -34,7 +34,7 @@ from layersim.alignment.builtin_training import (
     training_set,
     voice_of,
 )
-from layersim.alignment.cepstra import SHIFT
+from layersim.alignment.cepstra import SHIFT, speech_range
 from layersim.alignment.languages import find_language
 from layersim.alignment.segments import Segment
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
@@ -183,11 +183,12 @@ def _align_part(part: _Part, file: Path, labels: tuple[str, ...]) -> Path:
             frames = hear(recording)
             if voice is None:
                 raise ValueError("a speaker with a readable recording has a voice")
-            path = model.align(recording.words, voice(frames))
+            first, stop = speech_range(frames[:, 0])
+            path = model.align(recording.words, voice(frames[first:stop]))
             found = (
-                Failure(recording.utterance_id, _too_short(model, recording, len(frames) * SHIFT))
+                Failure(recording.utterance_id, _too_short(model, recording, (stop - first) * SHIFT))
                 if path is None
-                else _alignment(recording, path)
+                else _alignment(recording, path, first)
             )
         except AudioError as error:
             found = Failure(recording.utterance_id, str(error))
@@ -200,20 +201,21 @@ def _too_short(model: AcousticModel, recording: Recording, seconds: float) -> st
     least = model.fewest_frames(recording.words) * SHIFT
     if seconds < least:
         return (
-            f"it is too short for its phones: they take {least:.2f} s at least, the audio has "
-            f"{seconds:.2f} s. Is its text that of another recording?"
+            f"it is too short for its phones: they take {least:.2f} s at least, and without silence at its "
+            f"ends the audio has {seconds:.2f} s. Is its text that of another recording?"
         )
     return "its phones do not fit the audio in any way. Is its text that of another recording?"
 
 
-def _alignment(recording: Recording, path: AlignedPath) -> Alignment:
+def _alignment(recording: Recording, path: AlignedPath, first: int) -> Alignment:
     seconds = audio_samples(recording.path, recording.start, recording.end) / SAMPLE_RATE
     phones: list[Segment] = []
     words: list[list[Segment]] = []
     for span in path.spans:
         if span.label == SILENCE:
             continue
-        start, end = round(span.first * SHIFT, 6), round(min(span.stop * SHIFT, seconds), 6)
+        start, stop = (first + span.first) * SHIFT, (first + span.stop) * SHIFT
+        start, end = round(start, 6), round(min(stop, seconds), 6)
         phones.append(Segment(start, end, span.label))
         if span.begins_word:
             words.append([])

@@ -17,7 +17,7 @@ import numpy as np
 
 from layersim.alignment.acoustic_model import SILENCE, UNNAMED, AcousticModel, Span
 from layersim.alignment.aligned import Recording
-from layersim.alignment.cepstra import SHIFT, Frames, Normaliser, cepstra, with_derivatives
+from layersim.alignment.cepstra import SHIFT, Frames, Normaliser, cepstra, speech_range, with_derivatives
 from layersim.alignment.even_start import even_spans
 from layersim.alignment.phone_set import Kind, PhoneSet, load_phone_set
 from layersim.alignment.synthetic_start import synthetic_utterances
@@ -30,6 +30,7 @@ _GROWING = 8  # rounds in which Gaussians are added
 _SECONDS = 3600.0  # of speech to train on
 _SPEAKERS = 200  # to train on
 _OF_A_VOICE = 40  # recordings that a speaker's normalisation is measured on
+_MUCH_SILENCE = 0.1  # of the speech
 _FRAMES_A_GAUSSIAN, _MOST_GAUSSIANS = 200, 2000
 
 
@@ -38,12 +39,13 @@ class Heard:
     """A recording to train on."""
 
     recording: Recording
-    frames: Frames  # (T, 39), normalised
+    frames: Frames  # (T, 39), normalised, without the silence at both ends
     log_energy: Frames  # (T,)
+    silence: tuple[Frames, Frames]  # what was cut off
 
 
 def hear(recording: Recording) -> Frames:
-    """Read a recording's frames, not normalised, shape (T, 39).
+    """Read a recording's frames, whole and not normalised, shape (T, 39).
 
     Raises
     ------
@@ -93,7 +95,10 @@ def training_set(recordings: Sequence[Recording], seed: int, progress: Progress 
         voice, frames = voices[recording.speaker], _try_to_hear(recording)
         if voice is None or frames is None:
             continue
-        found.append(Heard(recording, voice(frames), frames[:, 0]))
+        first, stop = speech_range(frames[:, 0])
+        heard = voice(frames)
+        ends = heard[:first], heard[stop:]
+        found.append(Heard(recording, heard[first:stop], frames[first:stop, 0], ends))
         seconds += len(frames) * SHIFT
         progress("reading recordings", min(seconds, _SECONDS), _SECONDS)
         if seconds >= _SECONDS:
@@ -133,7 +138,8 @@ def start_model(
         examples = [(one.frames, even_spans(one.recording.words, one.log_energy, sounds)) for one in heard]
     else:
         texts = list(dict.fromkeys((one.recording.text, one.recording.words) for one in heard))
-        examples = synthetic_utterances(texts, voice, phone_set, seed, progress)
+        spoken = synthetic_utterances(texts, voice, phone_set, seed, progress)
+        examples = with_own_silence(spoken, heard)
     examples = [(frames, spans) for frames, spans in examples if spans]
     if not examples:
         raise LayersimError(
@@ -142,6 +148,21 @@ def start_model(
         )
     known = {span.label for _, spans in examples for span in spans}
     model.start(examples, stand_ins(set(model.labels) - known, known, sounds))
+
+
+def with_own_silence(
+    spoken: Sequence[tuple[Frames, list[Span]]], heard: Sequence[Heard]
+) -> list[tuple[Frames, list[Span]]]:
+    """Put the recordings' own silence in the place of synthetic silence, which sounds like no room at all.
+
+    Recordings that are cut close have little of it; for them synthetic silence does as well or better.
+    """
+    parts = [part for one in heard for part in one.silence if len(part)]
+    if sum(map(len, parts)) < _MUCH_SILENCE * sum(len(one.frames) for one in heard):
+        return list(spoken)
+    quiet = [(part, [Span(0, len(part), SILENCE, False)]) for part in parts]
+    speech = [(frames, [span for span in spans if span.label != SILENCE]) for frames, spans in spoken]
+    return [*speech, *quiet]
 
 
 def stand_ins(lacking: Collection[str], known: Collection[str], sounds: PhoneSet) -> dict[str, list[str]]:

@@ -5,7 +5,8 @@ Conventions
 - Frame i is centred at (i + 0.5) * `SHIFT` seconds; an utterance of n seconds has about n / `SHIFT` frames.
 - 13 cepstral coefficients of 23 mel bands, the first being the frame's log energy; with both derivatives 39
   columns. Mean and variance are removed per speaker (`Normaliser`), which takes out the microphone and most
-  of the voice.
+  of the voice. They are measured between the silences at both ends (`speech_range`): else a corpus with
+  long ones would sound like another.
 
 References
 ----------
@@ -29,6 +30,9 @@ Frames = NDArray[np.float32]
 # Half of what speech recognition takes: times of phones are wanted, to less than 10 ms.
 SHIFT = 0.005  # seconds between frames
 _WINDOW = 0.02  # seconds
+_LOUD = 0.3  # of the way from an utterance's quietest to its loudest frames
+_QUIETER = 8.0  # than loud speech: 35 dB as natural log; a breath, mostly, if it is not silence
+_ROOM = 40  # frames
 _SPAN = 2  # frames to each side that a derivative's regression reads
 
 
@@ -79,6 +83,26 @@ def _slope(frames: Frames) -> Frames:
     return np.asarray(total / weight, dtype=np.float32)
 
 
+def speech_range(log_energy: NDArray[np.float32]) -> tuple[int, int]:
+    """Cut the silence off both ends of an utterance, roughly.
+
+    Parameters
+    ----------
+    log_energy : ndarray, shape (T,)
+
+    Returns
+    -------
+    first, stop : int
+        From 0.2 s before it becomes loud to 0.2 s after it was: there is room for quiet sounds.
+
+    >>> speech_range(np.array([0.0] * 50 + [9.0, 8.0, 2.0, 9.0] + [0.0] * 45))
+    (10, 94)
+    """
+    quiet, high = np.percentile(log_energy, (5, 95))
+    loud = np.flatnonzero(log_energy >= max(quiet + _LOUD * (high - quiet), high - _QUIETER))
+    return max(int(loud[0]) - _ROOM, 0), min(int(loud[-1]) + 1 + _ROOM, len(log_energy))
+
+
 class Normaliser(NamedTuple):
     """What is taken out of one speaker's frames.
 
@@ -92,8 +116,9 @@ class Normaliser(NamedTuple):
 
     @classmethod
     def of(cls, utterances: Sequence[Frames]) -> Normaliser:
-        """Measure one speaker's utterances."""
-        together = np.concatenate(utterances).astype(np.float64)
+        """Measure one speaker's utterances, without the silence at their ends; column 0 is log energy."""
+        speech = [frames[slice(*speech_range(frames[:, 0]))] for frames in utterances]
+        together = np.concatenate(speech).astype(np.float64)
         deviation = together.std(axis=0)
         return cls(together.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
 

@@ -40,8 +40,8 @@ def even_spans(words: Sequence[Word], log_energy: NDArray[np.float32], phone_set
     """
     labels = [label for word in words for label in (word.pronunciations or ((UNNAMED,),))[0]]
     quiet, high = np.percentile(log_energy, (5, 95))
-    loud = np.flatnonzero(log_energy > quiet + _LOUD * (high - quiet))
-    first, stop = (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (0, len(log_energy))
+    loud = np.flatnonzero(log_energy >= quiet + _LOUD * (high - quiet))
+    first, stop = int(loud[0]), int(loud[-1]) + 1
     if stop - first < STATES * len(labels):
         first, stop = 0, len(log_energy)
     if stop - first < STATES * len(labels) or not labels:
