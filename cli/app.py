@@ -164,7 +164,9 @@ class StderrProgress:
     def __call__(self, label: str, done: float, total: float) -> None:
         """Show that ``done`` of ``total`` is done."""
         now = time.monotonic()
-        since, before = self._started.setdefault(label, (now, done))
+        if label not in self._started or done < self._started[label][1]:  # the next corpus's turn
+            self._started[label] = now, done
+        since, before = self._started[label]
         elapsed = now - since
         rate = (done - before) / elapsed if elapsed > 0.5 else 0.0
         shown = f"{rate:.1f}/s" if rate else ""
@@ -174,8 +176,8 @@ class StderrProgress:
             self._bars.update(self._tasks[label], completed=done, total=total, rate=shown)
         elif now - self._said.setdefault(label, now) >= self.LINE_EVERY:
             self._said[label] = now
-            left = f", {(total - done) / rate:.0f} s left" if rate else ""
-            self._console.print(f"{label}: {done:.0f} of {total:.0f}, {shown}{left}", highlight=False)
+            left = f", {shown}, {(total - done) / rate:.0f} s left" if rate else ""
+            self._console.print(f"{label}: {done:.0f} of {total:.0f}{left}", highlight=False)
 
 
 def log_to_stderr() -> None:

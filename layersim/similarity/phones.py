@@ -99,8 +99,9 @@ def _require_product(corpus: CorpusFeatures, config: RankConfig) -> None:
     """Refuse a cache that does not hold the segments asked for."""
     if corpus.phone_set is None or not len(corpus.cache.phones):
         raise LayersimError(
-            f"{corpus.name}: its features hold no phones. Give its alignments (layersim.toml, "
-            f"[corpora.{corpus.name}], alignments = ...) and extract again, or rank with --level utterance."
+            f"{corpus.name}: its features hold no phones. Make them (layersim align), or name those that "
+            f"there are (layersim.toml, [corpora.{corpus.name}], alignments = ...); then layersim extract "
+            "--force. Or rank with --level utterance."
         )
     provenance = corpus.cache.provenance
     if config.classes == "consonants" and provenance["phones"] != "all":
