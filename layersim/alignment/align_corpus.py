@@ -12,10 +12,11 @@ from typing import Any
 
 from layersim.alignment.aligned import Alignment, Failure, Recording
 from layersim.alignment.aligners import Aligned, Aligner
+from layersim.alignment.comparison_note import comparison_note
 from layersim.alignment.flags import FLAGS, low_score, shape_flags, speech_share
 from layersim.alignment.machine_text import Transcriber, transcribe_missing
 from layersim.alignment.outcome import Outcome, summarise_emotions, worse_emotions
-from layersim.alignment.outputs import OutputWriter
+from layersim.alignment.outputs import PHONES, OutputWriter
 from layersim.alignment.preparation import NO_TEXT, CorpusJob, Utterance
 from layersim.alignment.result import AlignResult, alignment_notes, describe_alignment
 from layersim.alignment.segments import Segment
@@ -86,6 +87,10 @@ def align_corpus(
     for warning in warnings:
         logger.warning("%s: %s", job.corpus, warning)
     notes = [*warnings, *alignment_notes(job, everything, used, settings.config.transcribe)]
+    if job.alignments is not None and job.phone_set is not None:
+        names = [outcome.utterance.utterance_id for outcome in everything if outcome.failure is None]
+        phones, own = job.folder / PHONES, _phone_set(job, used)
+        notes.append(comparison_note(phones, own, job.alignments, job.phone_set, names))
     result = describe_alignment(
         job, aligner.name, _phone_set(job, used), everything, used, notes, time.monotonic() - began
     )

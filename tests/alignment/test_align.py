@@ -317,6 +317,7 @@ def test_a_corpus_with_alignments_of_its_own_is_left_alone_unless_it_is_named(
     result = only(align(workspace, settings(), ["english"], aligner=aligner))
     assert result.phone_set == "espeak-ipa"
     assert any("remove alignments and phone_set from [corpora.english]" in note for note in result.notes)
+    assert any("hand.csv" in note and "vowel" in note for note in result.notes)
 
 
 def test_languages_of_one_corpus_are_aligned_apart(make: Make) -> None:

@@ -1,0 +1,54 @@
+"""How new alignments compare with those that the corpus has already, in one sentence."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from layersim.alignment.accuracy import accuracy, match_vowels, together
+from layersim.alignment.phone_set import PhoneSet, load_phone_set
+from layersim.alignment.readers import read_alignments
+from layersim.alignment.segments import Segment
+
+
+def comparison_note(
+    found: Path, found_set: str, reference: Path, reference_set: str, utterance_ids: Collection[str]
+) -> str:
+    """Measure a table of phones against the alignments that layersim.toml names.
+
+    Parameters
+    ----------
+    found, reference : Path
+        As `layersim.alignment.readers.read_alignments` takes them.
+    found_set, reference_set : str
+        Their phone sets.
+
+    Raises
+    ------
+    LayersimError
+        If either cannot be read.
+    """
+    ours = _vowels(read_alignments(found, utterance_ids).phones, load_phone_set(found_set))
+    theirs = _vowels(read_alignments(reference, utterance_ids).phones, load_phone_set(reference_set))
+    both = sorted(ours.keys() & theirs.keys())
+    match = together(match_vowels(theirs[name], ours[name]) for name in both)
+    if not len(match.errors):
+        return f"no vowel of these alignments overlaps one of {reference.name}: of other recordings?"
+    result = accuracy(match)
+    return (
+        f"against {reference.name}, {result.vowels:,} vowels in {len(both):,} utterances: "
+        f"{result.within[0.02]:.1%} of boundaries within 20 ms, {result.within[0.05]:.1%} within 50 ms, "
+        f"{result.missed:.1%} of the vowels missed"
+    )
+
+
+def _vowels(phones: pd.DataFrame, sounds: PhoneSet) -> dict[str, list[Segment]]:
+    found: dict[str, list[Segment]] = defaultdict(list)
+    columns = (phones[name].tolist() for name in ("utterance_id", "start", "end", "phone"))
+    for name, start, end, label in zip(*columns, strict=True):
+        if sounds.find(label):
+            found[name].append(Segment(start, end, label))
+    return found
