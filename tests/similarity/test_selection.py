@@ -64,7 +64,10 @@ def test_corpora_without_a_shared_emotion_are_told_apart_by_name(corpus):
 
 
 def test_phoneme_level_without_phones_says_what_to_do(corpus):
-    with pytest.raises(LayersimError, match=r"a: its features hold no phones\. Make them \(layersim align\).*--level utterance"):
+    with pytest.raises(
+        LayersimError,
+        match=r"a: its features hold no phones\. Make them \(layersim align\).*--level utterance",
+    ):
         select_pair(corpus(), corpus("b"), PHONEME)
 
 
