@@ -36,6 +36,7 @@ from layersim.alignment.builtin_training import (
 )
 from layersim.alignment.cepstra import SHIFT, speech_range
 from layersim.alignment.languages import find_language
+from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.segments import Segment
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
 from layersim.errors import AudioError, LayersimError
@@ -148,6 +149,7 @@ def _train(
         start_model(model, heard, _voice(language), phone_set, seed, progress)
     for turn in train_rounds(model, heard, done, progress):
         _write(file, save(model.to_arrays(), {"rounds": str(turn)}))
+        _load(file, model)  # the file's means are rounded: whoever goes on from it must have learnt the same
 
 
 def _voice(language: str) -> str | None:
@@ -258,12 +260,14 @@ def _labels(recordings: Sequence[Recording]) -> tuple[str, ...]:
 
 
 def _fingerprint(recordings: Sequence[Recording], language: str, phone_set: str, seed: int) -> str:
-    digest = hashlib.sha256(json.dumps([VERSION, language, phone_set, seed]).encode())
+    sounds = load_phone_set(phone_set).classes  # a user's file may have changed
+    digest = hashlib.sha256(json.dumps([VERSION, language, sounds, seed]).encode())
     for recording in recordings:
-        size = recording.path.stat().st_size if recording.path.is_file() else -1
+        file = recording.path.stat() if recording.path.is_file() else None
         row = (
-            recording.utterance_id, recording.speaker, str(recording.path), size, recording.start,
-            recording.end, [(word.text, word.pronunciations) for word in recording.words],
+            recording.utterance_id, recording.speaker, str(recording.path),
+            file and (file.st_size, file.st_mtime_ns), recording.start, recording.end, recording.text,
+            [(word.text, word.pronunciations) for word in recording.words],
         )  # fmt: skip
         digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()

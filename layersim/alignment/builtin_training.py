@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 import numpy as np
 
@@ -56,9 +56,14 @@ def hear(recording: Recording) -> Frames:
 
 
 def voice_of(recordings: Sequence[Recording]) -> Normaliser | None:
-    """Measure one speaker on up to 40 recordings, evenly chosen; None if none can be read."""
-    chosen = np.unique(np.linspace(0, len(recordings) - 1, min(len(recordings), _OF_A_VOICE)).astype(int))
-    heard = [frames for place in chosen if (frames := _try_to_hear(recordings[place])) is not None]
+    """Measure one speaker on up to 40 recordings, evenly chosen; None if none can be read.
+
+    Others stand in for chosen ones that cannot be read.
+    """
+    places = np.linspace(0, len(recordings) - 1, min(len(recordings), _OF_A_VOICE)).astype(int).tolist()
+    chosen = dict.fromkeys([*places, *range(len(recordings))])
+    readable = (frames for place in chosen if (frames := _try_to_hear(recordings[place])) is not None)
+    heard = list(islice(readable, _OF_A_VOICE))
     return Normaliser.of(heard) if heard else None
 
 
@@ -131,6 +136,11 @@ def start_model(
         espeak-ng's, of the recordings' language; None: it has none.
     phone_set : str
         Of the pronunciations.
+
+    Raises
+    ------
+    LayersimError
+        If no text or recording can serve as a start.
     """
     sounds = load_phone_set(phone_set)
     examples: list[tuple[Frames, list[Span]]]
@@ -141,6 +151,8 @@ def start_model(
         spoken = synthetic_utterances(texts, voice, phone_set, seed, progress)
         examples = with_own_silence(spoken, heard)
     examples = [(frames, spans) for frames, spans in examples if spans]
+    if not examples and voice is None:
+        raise _nothing_fits(len(heard))
     if not examples:
         raise LayersimError(
             "no text can serve as a start: each has a word without a pronunciation. Add the words to a "
@@ -205,14 +217,18 @@ def train_rounds(
             if path is not None:
                 learnt.append((one.frames, path))
         if not learnt:
-            raise LayersimError(
-                f"none of {len(heard)} recordings can be aligned to its text: each is too short for the "
-                "phones of its words. Are these the texts of other recordings, or in another language?"
-            )
+            raise _nothing_fits(len(heard))
         growth = min(1.0, (turn + 1) / _GROWING)
         model.learn(learnt, round(model.states + growth * (most - model.states)))
         progress("training the aligner", turn + 1, ROUNDS)
         yield turn + 1
+
+
+def _nothing_fits(count: int) -> LayersimError:
+    return LayersimError(
+        f"none of {count} recordings can be aligned to its text: each is too short for the phones of its "
+        "words. Are these the texts of other recordings, or in another language?"
+    )
 
 
 def _try_to_hear(recording: Recording) -> Frames | None:
