@@ -8,8 +8,8 @@ Usage, after ``layersim extract`` in both workspaces::
 ``layersim align``; TARGET is read from ``BUILTIN`` for both, so that nothing else differs. Printed for each
 definition: the layers' scores, the sets, Kendall's tau-b between the two over the encoder's blocks (layer 0
 left out), and how far the two scores are apart: the mean absolute difference over layers, in per cent of the
-mean half-width of the scores' 95 % intervals over speakers. At 100 % alignment error would weigh as much as the
-choice of speakers.
+mean half-width of the scores' 95 % intervals over speakers. At 100 % alignment error would weigh as much as
+the choice of speakers.
 """
 
 from __future__ import annotations
