@@ -82,10 +82,10 @@ def match_vowels(reference: Sequence[Segment], found: Sequence[Segment]) -> Vowe
             row, column = row - 1, column - 1
             pairs.append((row, column))
     errors, overlaps = np.zeros((len(pairs), 2)), np.zeros(len(pairs))
-    for place, (one, other) in enumerate(reversed(pairs)):
-        vowel, hit = reference[one], found[other]
+    for place, (row, column) in enumerate(reversed(pairs)):
+        vowel, hit = reference[row], found[column]
         errors[place] = hit.start - vowel.start, hit.end - vowel.end
-        overlaps[place] = shared[one, other] / (max(vowel.end, hit.end) - min(vowel.start, hit.start))
+        overlaps[place] = shared[row, column] / (max(vowel.end, hit.end) - min(vowel.start, hit.start))
     return VowelMatch(rows, columns, errors, overlaps)
 
 

@@ -8,8 +8,7 @@ Conventions
 - An utterance's words stand in their order; a word is said by any one of its pronunciations; silence may
   stand at both ends and between words. A word without pronunciation is one phone, `UNNAMED`.
 - Training is Viterbi training: align, then re-estimate mixtures and transitions from that alignment.
-- Kaldi's code does the work (topology, transducers, search, estimation). Only the splitting of Gaussians is
-  done here, because Kaldi's draws random numbers that cannot be seeded; the rule is the same.
+- Kaldi's code does the work (topology, transducers, search, estimation).
 
 References
 ----------
@@ -18,10 +17,8 @@ Povey et al., "The Kaldi speech recognition toolkit", ASRU 2011; scales and prio
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +27,7 @@ from numpy.typing import NDArray
 from layersim.alignment.aligned import Word
 from layersim.alignment.cepstra import Frames
 from layersim.alignment.kaldi import fst, hmm_gmm
+from layersim.alignment.mixtures import gaussian, grown, mixtures_from_arrays, mixtures_to_arrays
 
 SILENCE = "sil"
 UNNAMED = "spn"
@@ -41,9 +39,6 @@ _PAUSE_AT_ENDS = 0.5
 _ACOUSTIC_SCALE, _SELF_LOOP_SCALE = 0.1, 0.1
 _BEAM, _WIDER_BEAM = 20.0, 400.0
 _WIDEST_BEAM = 4000.0  # for a model that has not heard this corpus yet
-_POWER = 0.25  # of a state's frames: its claim on Gaussians
-_PERTURB = 0.01  # deviations by which a split Gaussian's halves part
-_FEWEST_FRAMES = 20.0  # of a Gaussian that is split
 _FLAGS = 15  # kGmmAll
 
 
@@ -92,7 +87,7 @@ class AcousticModel:
         self._transition_counts: NDArray[np.float64] | None = None
         self._renew_transitions(None)
         self._mixtures = kaldi.AmDiagGmm()
-        self._mixtures.init(_gaussian(np.zeros(columns), np.ones(columns)), self._context.num_pdfs)
+        self._mixtures.init(gaussian(np.zeros(columns), np.ones(columns)), self._context.num_pdfs)
 
     @property
     def states(self) -> int:
@@ -146,7 +141,7 @@ class AcousticModel:
                 # a state heard in few frames leans on the variance of all
                 scatter = squares[state] - count[state] * own_mean**2
                 own_variance = (scatter + 10 * variance) / (count[state] + 10)
-            mixtures.add_pdf(_gaussian(own_mean, own_variance))
+            mixtures.add_pdf(gaussian(own_mean, own_variance))
         self._mixtures = mixtures
 
     def align(self, words: Sequence[Word], frames: Frames, first_time: bool = False) -> AlignedPath | None:
@@ -193,32 +188,18 @@ class AcousticModel:
         kaldi.mle_am_diag_gmm_update(kaldi.MleDiagGmmOptions(), statistics, _FLAGS, self._mixtures)
         frames_of = np.zeros(self.states)
         np.add.at(frames_of, self._state_of[1:], counts[1:])
-        self._grow(frames_of, gaussians)
+        self._mixtures = grown(self._mixtures, frames_of, gaussians)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return all that has been learnt."""
-        mixtures = [self._mixtures.get_pdf(state) for state in range(self.states)]
         counts = np.zeros(0) if self._transition_counts is None else self._transition_counts
-        return {
-            "sizes": np.array([mixture.num_gauss for mixture in mixtures], dtype=np.int64),
-            "weights": np.concatenate([mixture.weights for mixture in mixtures]),
-            "means": np.concatenate([mixture.means for mixture in mixtures]),
-            "variances": np.concatenate([mixture.vars for mixture in mixtures]),
-            "transition_counts": counts,
-        }
+        return {**mixtures_to_arrays(self._mixtures), "transition_counts": counts}
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take what `to_arrays` of a model of the same labels gave."""
         counts = arrays["transition_counts"]
         self._renew_transitions(counts if len(counts) else None)
-        edges = [0, *np.cumsum(arrays["sizes"]).tolist()]
-        mixtures = hmm_gmm().AmDiagGmm()
-        for begin, end in pairwise(edges):
-            weights, means, variances = (
-                arrays[name][begin:end] for name in ("weights", "means", "variances")
-            )
-            mixtures.add_pdf(_mixture(weights, means, variances))
-        self._mixtures = mixtures
+        self._mixtures = mixtures_from_arrays(arrays)
 
     def _state(self, label: str, place: int) -> int:
         return int(self._context.compute([self._first_of[label]], place)[1])
@@ -285,25 +266,6 @@ class AcousticModel:
             yield Span(first, stop, label, phone > 1 and phone % 2 == 0)
             first = stop
 
-    def _grow(self, frames_of: NDArray[np.float64], gaussians: int) -> None:
-        """Split Gaussians until there are so many, where a state's frames ask for it most."""
-        mixtures = [self._mixtures.get_pdf(state) for state in range(self.states)]
-        sizes = [mixture.num_gauss for mixture in mixtures]
-        waiting = [(-(frames_of[state] ** _POWER) / size, state) for state, size in enumerate(sizes)]
-        heapq.heapify(waiting)
-        total = sum(sizes)
-        while total < gaussians and waiting:
-            _, state = heapq.heappop(waiting)
-            if frames_of[state] < (sizes[state] + 1) * _FEWEST_FRAMES:
-                continue
-            sizes[state] += 1
-            total += 1
-            heapq.heappush(waiting, (-(frames_of[state] ** _POWER) / sizes[state], state))
-        grown = hmm_gmm().AmDiagGmm()
-        for state, mixture in enumerate(mixtures):
-            grown.add_pdf(_split(mixture, sizes[state], state))
-        self._mixtures = grown
-
 
 def _ways(word: Word) -> tuple[tuple[str, ...], ...]:
     return word.pronunciations or ((UNNAMED,),)
@@ -325,34 +287,3 @@ def _topology(phones: int) -> str:
         )
 
     return f"<Topology>\n{entry([1], _SILENCE_STATES)}{entry(range(2, phones + 1), STATES)}</Topology>\n"
-
-
-def _mixture(weights: NDArray[Any], means: NDArray[Any], variances: NDArray[Any]) -> Any:
-    mixture = hmm_gmm().DiagGmm(len(weights), means.shape[1])
-    mixture.set_weights(weights.astype(np.float32))
-    mixture.set_invvars_and_means((1 / variances).astype(np.float32), means.astype(np.float32))
-    mixture.compute_gconsts()
-    return mixture
-
-
-def _gaussian(mean: NDArray[np.float64], variance: NDArray[np.float64]) -> Any:
-    return _mixture(np.ones(1), mean[None], variance[None])
-
-
-def _split(mixture: Any, size: int, state: int) -> Any:
-    """Halve the heaviest Gaussian until there are ``size``; the halves part in a direction drawn for them."""
-    if mixture.num_gauss >= size:
-        return mixture
-    weights, means, variances = (
-        list(np.asarray(part, dtype=np.float64)) for part in (mixture.weights, mixture.means, mixture.vars)
-    )
-    while len(weights) < size:
-        heaviest = int(np.argmax(weights))
-        draw = np.random.default_rng([state, len(weights)]).standard_normal(len(means[heaviest]))
-        step = _PERTURB * draw * np.sqrt(variances[heaviest])
-        weights[heaviest] /= 2
-        weights.append(weights[heaviest])
-        means.append(means[heaviest] + step)
-        means[heaviest] = means[heaviest] - step
-        variances.append(variances[heaviest])
-    return _mixture(np.array(weights), np.array(means), np.array(variances))
