@@ -93,8 +93,8 @@ class Program:
             raise LayersimError(
                 "the Montreal Forced Aligner is not installed: no program 'mfa' on PATH. Install it with "
                 f"conda: {INSTALL}; then conda activate aligner, or add that environment's bin folder to "
-                "PATH. pip will not do: its package lacks Kaldi. The built-in aligner needs pip packages only: "
-                "--aligner builtin."
+                "PATH. pip will not do: its package lacks Kaldi. The built-in aligner (--aligner builtin) "
+                "needs pip packages only."
             )
         try:
             done = subprocess.run(
