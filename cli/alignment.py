@@ -61,7 +61,7 @@ def align(
 def _file_or_name(given_as: str | None) -> str | None:
     """Make what exists here absolute: the stage looks from the workspace on."""
     path = None if given_as is None else Path(given_as).expanduser()
-    return str(path.resolve()) if path is not None and path.exists() else given_as
+    return str(path.resolve()) if path is not None and path.is_file() else given_as
 
 
 def _load_transcriber(checkpoint: str, device: str) -> Transcriber:

@@ -104,16 +104,19 @@ def align(
     left = {} if corpora else {name: entry for name, entry in entries.items() if entry.alignments}
     jobs = {name: _prepare(workspace, name, config, progress) for name in names if name not in left}
     dictionary = _dictionary(workspace.root, config)
+    acoustic_model = _acoustic_model(workspace.root, config)
     _refuse_two_languages(config, jobs)
     chosen, finished = {}, set()
     for name, job in jobs.items():
         chosen[name] = aligner or choose_aligner(
-            config.aligner, job.languages, dictionary=dictionary, acoustic_model=config.acoustic_model,
+            config.aligner, job.languages, dictionary=dictionary, acoustic_model=acoustic_model,
             phone_set=None if job.alignments else job.phone_set, seed=config.seed, jobs=config.jobs,
         )  # fmt: skip
         job.inputs["aligner"] = chosen[name].name
         if isinstance(dictionary, Path):
             job.inputs["dictionary"] = files_sha256([dictionary])
+        if acoustic_model is not None and Path(acoustic_model).is_file():
+            job.inputs["acoustic_model"] = files_sha256([Path(acoustic_model)])
         if _is_finished(job, settings, force):
             finished.add(name)
 
@@ -160,6 +163,13 @@ def _dictionary(root: Path, config: AlignConfig) -> Path | str | None:
     if "/" in name or "\\" in name or file.suffix:
         raise LayersimError(f"dictionary {file}: no such file. Name a dictionary in MFA's format.")
     return name
+
+
+def _acoustic_model(root: Path, config: AlignConfig) -> str | None:
+    """Return an acoustic model's file, or its name in MFA."""
+    name = config.acoustic_model
+    file = None if name is None else root / Path(name).expanduser()
+    return str(file.resolve()) if file is not None and file.is_file() else name
 
 
 def _refuse_two_languages(config: AlignConfig, jobs: dict[str, CorpusJob]) -> None:

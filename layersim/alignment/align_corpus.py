@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -63,12 +63,16 @@ def align_corpus(
     writer = OutputWriter(job.folder)
     outcomes: dict[str, Outcome] = {}
     used: dict[str, Aligned] = {}  # by language
-    for language in sorted({utterance.language for utterance in utterances if utterance.failure is None}):
-        group = [u for u in utterances if u.failure is None and u.language == language]
+    groups: dict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        if utterance.failure is None:
+            groups[utterance.language].append(utterance)
+    for language, group in sorted(groups.items()):
         folder = job.folder / WORK / f"{aligner.name}-{re.sub(r'[^A-Za-z0-9-]', '_', language)}"
         used[language] = aligner.align([_recording(u) for u in group], folder, language, progress)
-        _phone_set(job, used)
-        outcomes |= _follow(group, used[language], writer)
+        _phone_set(job, used)  # before results are read: that is when the built-in aligner trains, for hours
+    for language in used:
+        outcomes |= _follow(groups[language], used[language], writer)
     everything = [
         outcomes.get(utterance.utterance_id) or Outcome(utterance, utterance.failure)
         for utterance in utterances
@@ -90,7 +94,10 @@ def align_corpus(
     if job.alignments is not None and job.phone_set is not None:
         names = [outcome.utterance.utterance_id for outcome in everything if outcome.failure is None]
         phones, own = job.folder / PHONES, _phone_set(job, used)
-        notes.append(comparison_note(phones, own, job.alignments, job.phone_set, names))
+        try:
+            notes.append(comparison_note(phones, own, job.alignments, job.phone_set, names))
+        except LayersimError as error:  # what is wrong with the others spoils nothing here
+            notes.append(f"not compared with {job.alignments.name}: {error}")
     result = describe_alignment(
         job, aligner.name, _phone_set(job, used), everything, used, notes, time.monotonic() - began
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from layersim.errors import LayersimError
 from layersim.workspace import Progress
 
 _SHOWN = 10  # words in a note
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,8 @@ def choose_aligner(
 ) -> Aligner:
     """Set up the aligner of one corpus.
 
-    ``auto`` is MFA where its program is found and it has pretrained models of all the languages, or where the
-    user names what only MFA has; else the built-in one.
+    ``auto`` is MFA where its program is found and runs and it has pretrained models of all the languages, or
+    where the user names what only MFA has; else the built-in one.
 
     Raises
     ------
@@ -176,6 +179,7 @@ def choose_aligner(
 
 def _mfa_serves(languages: Iterable[str]) -> bool:
     from layersim.alignment.montreal_models import choose_models
+    from layersim.alignment.montreal_program import Program
 
     if shutil.which("mfa") is None:
         return False
@@ -183,6 +187,11 @@ def _mfa_serves(languages: Iterable[str]) -> bool:
         for language in languages:
             choose_models(language, None, None)
     except LayersimError:
+        return False
+    try:
+        Program.find()
+    except LayersimError as error:  # pip installs an mfa that does not run
+        logger.warning("the built-in aligner is taken, since MFA cannot be: %s", error)
         return False
     return True
 

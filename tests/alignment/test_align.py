@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -320,6 +320,29 @@ def test_a_corpus_with_alignments_of_its_own_is_left_alone_unless_it_is_named(
     assert any("hand.csv" in note and "vowel" in note for note in result.notes)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "not compared with hand.csv: .*hand.csv"),
+        ("utterance_id,start,end,phone\nother,0.1,0.2,AH\n", "not compared with hand.csv: .*no alignment of"),
+        ("utterance_id,start,end,phone\nu00,0.2,0.1,AH\n", "not compared with hand.csv: .*before its start"),
+    ],
+)
+def test_alignments_that_cannot_be_compared_with_do_not_cost_the_new_ones(
+    make: Make, tmp_path: Path, content: str | None, said: str
+) -> None:
+    own = tmp_path / "hand.csv"
+    if content is not None:
+        own.write_text(content, encoding="utf-8")
+    workspace = make(
+        {"english": {"alignments": own, "phone_set": "arpabet"}}, english=manifest_rows("english")
+    )
+    result = only(align(workspace, settings(), ["english"], aligner=EvenAligner()))
+    assert result.aligned == 12
+    assert any(re.match(said, note, re.DOTALL) for note in result.notes)
+    assert find_outputs(workspace.align_folder("english")) is not None
+
+
 def test_languages_of_one_corpus_are_aligned_apart(make: Make) -> None:
     rows = manifest_rows("mixed")
     rows.loc[rows.index % 2 == 1, "language"] = "zh"
@@ -335,14 +358,18 @@ def test_languages_of_one_corpus_are_aligned_apart(make: Make) -> None:
     assert [folder.name for folder in sorted(work.iterdir())] == ["builtin-en", "builtin-zh"]
 
 
-def test_languages_with_different_phone_sets_are_refused(make: Make) -> None:
+def test_languages_with_different_phone_sets_are_refused_before_anything_is_aligned(make: Make) -> None:
+    def work() -> Iterator[Alignment | Failure]:
+        raise RuntimeError("results were read")
+        yield
+
     @dataclass
     class ByLanguage(EvenAligner):
         def align(
             self, recordings: Sequence[Recording], folder: Path, language: str, progress: Progress
         ) -> Aligned:
             found = super().align(recordings, folder, language, progress)
-            return replace(found, phone_set={"en": "arpabet", "zh": "pinyin"}[language])
+            return replace(found, results=work(), phone_set={"en": "arpabet", "zh": "pinyin"}[language])
 
     rows = manifest_rows("mixed")
     rows.loc[rows.index % 2 == 1, "language"] = "zh"
@@ -514,3 +541,24 @@ def test_the_workspaces_file_holds_settings_too(make: Make) -> None:
     workspace = make(toml="\n[align]\nseed = 7\n", english=manifest_rows("english"))
     resolved = workspace.settings(AlignConfig)
     assert (resolved.config.seed, resolved.origins["seed"]) == (7, "user (layersim.toml)")
+
+
+def test_an_acoustic_models_file_is_looked_for_from_the_workspace_on_and_its_content_counts(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make(toml='\n[align]\nacoustic_model = "my.zip"\n', english=manifest_rows("english"))
+    model = workspace.root / "my.zip"
+    model.write_bytes(b"one")
+    asked: list[str | None] = []
+
+    def choose(*_: Any, **others: Any) -> EvenAligner:
+        asked.append(others["acoustic_model"])
+        return EvenAligner(name="mfa")
+
+    monkeypatch.setattr("layersim.alignment.align.choose_aligner", choose)
+    resolved = workspace.settings(AlignConfig)
+    assert only(align(workspace, resolved)).aligned == 12
+    assert asked == [str(model.resolve())]
+    model.write_bytes(b"two")
+    with pytest.raises(LayersimError, match="input 'acoustic_model' has changed"):
+        align(workspace, resolved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from layersim.alignment.aligned import Alignment, Failure, Recording
 from layersim.alignment.aligners import Builtin, Montreal, choose_aligner
+from layersim.alignment.montreal_program import Program
 from layersim.alignment.segments import Segment
 from layersim.errors import LayersimError
 from layersim.workspace import no_progress
@@ -47,7 +49,23 @@ def test_auto_is_mfa_where_it_is_and_serves_the_languages(
     name: str,
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/mfa" if found else None)
+    monkeypatch.setattr(
+        "layersim.alignment.montreal_program.Program.find", lambda: Program("/usr/bin/mfa", "3.2")
+    )
     assert choose("auto", languages, **changes).name == name
+
+
+def test_auto_is_builtin_and_says_why_where_mfa_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = tmp_path / "mfa"  # as pip installs it
+    program.write_text("#!/bin/sh\necho \"No module named '_kalpy'\" >&2\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert choose("auto").name == "builtin"
+    assert "the built-in aligner is taken, since MFA cannot be" in caplog.text
+    assert "No module named '_kalpy'" in caplog.text
+    assert choose("mfa").name == "mfa"  # asked for by name: it says itself what it lacks
 
 
 def test_the_built_in_aligner_refuses_what_only_mfa_has() -> None:
