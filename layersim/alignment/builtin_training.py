@@ -145,19 +145,19 @@ def start_model(
     sounds = load_phone_set(phone_set)
     examples: list[tuple[Frames, list[Span]]]
     if voice is None:
-        examples = [(one.frames, even_spans(one.recording.words, one.log_energy, sounds)) for one in heard]
+        divided = [(one.frames, even_spans(one.recording.words, one.log_energy, sounds)) for one in heard]
+        examples = [(frames, spans) for frames, spans in divided if spans]
+        if not examples:
+            raise _nothing_fits(len(heard))
     else:
         texts = list(dict.fromkeys((one.recording.text, one.recording.words) for one in heard))
         spoken = synthetic_utterances(texts, voice, phone_set, seed, progress)
+        if not spoken:
+            raise LayersimError(
+                "no text can serve as a start: each has a word without a pronunciation. Add the words to a "
+                "dictionary (--dictionary FILE)."
+            )
         examples = with_own_silence(spoken, heard)
-    examples = [(frames, spans) for frames, spans in examples if spans]
-    if not examples and voice is None:
-        raise _nothing_fits(len(heard))
-    if not examples:
-        raise LayersimError(
-            "no text can serve as a start: each has a word without a pronunciation. Add the words to a "
-            "dictionary (--dictionary FILE)."
-        )
     known = {span.label for _, spans in examples for span in spans}
     model.start(examples, stand_ins(set(model.labels) - known, known, sounds))
 
@@ -183,8 +183,8 @@ def stand_ins(lacking: Collection[str], known: Collection[str], sounds: PhoneSet
     Phones of the same class, else all vowels or all consonants, else all phones.
 
     >>> from layersim.alignment.phone_set import load_phone_set
-    >>> stand_ins(["ɐ", "spn"], ["ʌ", "a", "t"], load_phone_set("espeak-ipa"))
-    {'ɐ': ['ʌ'], 'spn': ['a', 't', 'ʌ']}
+    >>> stand_ins(["ɐ", "spn"], ["ə", "a", "t"], load_phone_set("espeak-ipa"))
+    {'ɐ': ['ə'], 'spn': ['a', 't', 'ə']}
     """
     speech = sorted(set(known) - {SILENCE, UNNAMED})
     kinds: tuple[Kind, ...] = ("vowel", "consonant")
