@@ -161,7 +161,7 @@ def match_phones(ours: Sequence[str], theirs: Sequence[Phone], cost: Cost) -> li
     >>> cost = sound_cost(load_phone_set("mfa-ipa"), load_phone_set("espeak-ipa"))
     >>> theirs = [Phone(0.0, 0.1, "l"), Phone(0.1, 0.3, "iɑ"), Phone(0.3, 0.4, "ŋ")]
     >>> [(round(p.start, 2), p.label) for p in match_phones(["l", "j", "a", "ŋ"], theirs, cost)]
-    [(0.0, 'l'), (0.1, 'j'), (0.2, 'a'), (0.3, 'ŋ')]
+    [(0.0, 'l'), (0.05, 'j'), (0.1, 'a'), (0.3, 'ŋ')]
     """
     if not ours or not theirs:
         return []
