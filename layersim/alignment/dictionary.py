@@ -32,6 +32,7 @@ from layersim.alignment.aligned import Word
 from layersim.alignment.mandarin import readings
 from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.pinyin import syllable_phones
+from layersim.alignment.segments import phone_kind
 from layersim.alignment.text import read_text
 from layersim.alignment.transcript import Token, is_han
 from layersim.alignment.vowels import detect_phone_set
@@ -135,7 +136,8 @@ def read_dictionary(file: Path) -> Dictionary:
     Raises
     ------
     LayersimError
-        If the file cannot be read, has no words, or has rows without phones; the first ten are named.
+        If the file cannot be read, has no words, or has rows without phones or with silence among them; the
+        first ten are named.
     """
     rows: dict[str, list[tuple[float, Phones]]] = {}
     faults = []
@@ -155,7 +157,11 @@ def read_dictionary(file: Path) -> Dictionary:
             faults.append(f"row {number}: word {first!r} has no phones")
         elif not 0 <= probability <= 1:
             faults.append(f"row {number}: word {first!r} has the probability {probability}, not within 0..1")
-        elif not (len(phones) == 1 and phones[0].casefold() in _NOISES):
+        elif len(phones) == 1 and phones[0].casefold() in _NOISES:
+            continue
+        elif silent := next((phone for phone in phones if phone_kind(phone) == "silence"), None):
+            faults.append(f"row {number}: word {first!r} has {silent!r} among its phones, which is silence")
+        else:
             rows.setdefault(_COUNTED.sub("", first), []).append((probability, phones))
     if faults:
         raise LayersimError(

@@ -86,7 +86,7 @@ _Key = tuple[str, ...]  # all columns but the text
 
 
 def _key(utterance: Utterance, model: str) -> _Key:
-    times = ("" if time is None else f"{time:g}" for time in (utterance.start, utterance.end))
+    times = ("" if time is None else str(time) for time in (utterance.start, utterance.end))
     return utterance.utterance_id, utterance.file, *times, utterance.language, model
 
 

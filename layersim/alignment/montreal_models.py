@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from layersim.alignment.languages import find_language
 from layersim.errors import LayersimError
 
 # Acoustic model -> the dictionaries in its phones, the default first.
@@ -75,7 +76,7 @@ def choose_models(language: str, dictionary: str | None, acoustic_model: str | N
     Parameters
     ----------
     language : str
-        Such as ``en``, ``zh`` or ``de-AT``.
+        As manifests have it: ``en``, ``zh``, ``de-AT``, ``deu``, ``German``.
     dictionary, acoustic_model : str or None
         Files, or names of pretrained models. With neither, the language's pretrained pair. An acoustic model
         without a dictionary brings its own, and a pretrained dictionary its acoustic model. A dictionary file
@@ -92,7 +93,7 @@ def choose_models(language: str, dictionary: str | None, acoustic_model: str | N
     'english_us_arpa'
     """
     if dictionary is None and acoustic_model is None:
-        acoustic_model = _ACOUSTIC_MODELS.get(language.split("-")[0].casefold())
+        acoustic_model = _ACOUSTIC_MODELS.get(_base_code(language))
         if acoustic_model is None:
             raise LayersimError(
                 f"no pretrained model of the Montreal Forced Aligner is known for the language {language!r}; "
@@ -121,6 +122,14 @@ def phone_set_of(name: str) -> str | None:
     (None, None)
     """
     return next((phones for end, phones in _PHONE_SETS.items() if name.endswith(end)), None)
+
+
+def _base_code(language: str) -> str:
+    """Return the code under which the table has a language, however a manifest writes it."""
+    try:
+        return find_language(language).voice.split("-")[0]
+    except LayersimError:  # espeak-ng does not speak it
+        return language.split("-")[0].casefold()
 
 
 def _resolve(name: str, what: str) -> str:

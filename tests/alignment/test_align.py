@@ -496,6 +496,18 @@ def test_a_text_corrected_by_a_person_counts_as_another_input_and_is_kept(make: 
     assert table(workspace.align_folder("english") / "utterances.csv")[8]["text"] == "AH AH"
 
 
+def test_a_text_is_that_of_its_stretch_to_the_last_digit(make: Make) -> None:
+    rows = manifest_rows("english", 1, text="", path="audio/long.wav", start=0.10000001, end=0.5)
+    workspace, flags = make(english=rows), settings(transcribe="small-whisper")
+    for start, texts in ((0.10000001, "AH"), (0.10000002, "AH AH")):
+        rows["start"] = start
+        rows.to_csv(workspace.corpus("english").manifest, index=False)
+        writer = FakeTranscriber(texts=(texts,))
+        load = {"load_transcriber": lambda *_, writer=writer: writer}
+        result = only(align(workspace, flags, aligner=EvenAligner(), force=True, **load))
+        assert result.phones == len(texts.replace(" ", ""))
+
+
 def test_transcribing_goes_on_where_it_was_killed(make: Make) -> None:
     workspace, flags = make(english=manifest_rows("english", text="")), settings(transcribe="small-whisper")
     killed = FakeTranscriber(die_after=8)

@@ -135,6 +135,7 @@ def test_corpora_are_covered_by_the_published_dictionaries(shared):
         ("ma\tm a\nlonely\t0.5\n", "row 2: word 'lonely' has no phones"),
         ("\tm a\n", "row 1: 'm a' has no word before its phones"),
         ("ma\t7.5\tm a\n", r"row 1: word 'ma' has the probability 7\.5"),
+        ("ma\tm sil a\n", "row 1: word 'ma' has 'sil' among its phones, which is silence"),
         ("", "no word with phones in it"),
         ("<unk>\tspn\n", "no word with phones in it"),
     ],

@@ -23,6 +23,9 @@ from layersim.errors import LayersimError
         ("zh", "mandarin_taiwan_mfa", None, ("mandarin_taiwan_mfa", "mandarin_mfa"), "mfa-ipa"),
         ("zh", "mandarin_pinyin", None, ("mandarin_pinyin", None), "pinyin"),
         ("it", None, None, ("italian_cv", "italian_cv"), None),
+        ("deu", None, None, ("german_mfa", "german_mfa"), "mfa-ipa"),
+        ("English", None, None, ("english_us_mfa", "english_mfa"), "mfa-ipa"),
+        ("zh_CN", None, None, ("mandarin_china_mfa", "mandarin_mfa"), "mfa-ipa"),
     ],
 )
 def test_models_are_completed(
@@ -55,6 +58,7 @@ def test_files_are_taken_by_their_absolute_paths(tmp_path: Path, monkeypatch: py
     ("language", "dictionary", "acoustic_model", "message"),
     [
         ("tlh", None, None, r"is known for the language 'tlh'; known: en, de, zh, .*Name a dictionary file"),
+        ("zh-HK", None, None, r"is known for the language 'zh-HK'"),  # Cantonese is not Mandarin
         ("en", None, "my_model", r"acoustic model 'my_model': its dictionary is not known\. Name"),
         ("en", "gone/my.dict", None, r"^gone/my\.dict: no such dictionary file.* mfa model list dictionary"),
         ("en", "english_us_mfa", "gone.zip", r"^gone\.zip: no such acoustic .* mfa model list acoustic"),
@@ -73,3 +77,8 @@ def test_files_that_mfa_would_not_open_are_refused(tmp_path: Path) -> None:
         LayersimError, match=r"only if its name ends in \.dict, \.txt, \.yaml, \.yml\. Rename it"
     ):
         choose_models("en", str(tmp_path / "words.csv"), None)
+
+
+@pytest.mark.parametrize("language", "en de zh cmn fr es pt it ru cs bg hr ha ja ko".split())
+def test_every_language_of_the_table_is_found_by_its_code(language: str) -> None:
+    assert choose_models(language, None, None).acoustic_model
