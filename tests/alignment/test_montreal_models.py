@@ -79,6 +79,8 @@ def test_files_that_mfa_would_not_open_are_refused(tmp_path: Path) -> None:
         choose_models("en", str(tmp_path / "words.csv"), None)
 
 
-@pytest.mark.parametrize("language", "en de zh cmn fr es pt it ru cs bg hr ha ja ko".split())
+@pytest.mark.parametrize(
+    "language", ["en", "de", "zh", "cmn", "fr", "es", "pt", "it", "ru", "cs", "bg", "hr", "ha", "ja", "ko"]
+)
 def test_every_language_of_the_table_is_found_by_its_code(language: str) -> None:
     assert choose_models(language, None, None).acoustic_model
