@@ -140,24 +140,20 @@ def start_model(
     Raises
     ------
     LayersimError
-        If no text or recording can serve as a start.
+        If every recording is too short for its phones.
     """
     sounds = load_phone_set(phone_set)
-    examples: list[tuple[Frames, list[Span]]]
-    if voice is None:
-        divided = [(one.frames, even_spans(one.recording.words, one.log_energy, sounds)) for one in heard]
-        examples = [(frames, spans) for frames, spans in divided if spans]
-        if not examples:
-            raise _nothing_fits(len(heard))
-    else:
+    spoken: list[tuple[Frames, list[Span]]] = []
+    if voice is not None:
         texts = list(dict.fromkeys((one.recording.text, one.recording.words) for one in heard))
         spoken = synthetic_utterances(texts, voice, phone_set, seed, progress)
-        if not spoken:
-            raise LayersimError(
-                "no text can serve as a start: each has a word without a pronunciation. Add the words to a "
-                "dictionary (--dictionary FILE)."
-            )
+    if spoken:
         examples = with_own_silence(spoken, heard)
+    else:  # no voice, or in every text a word that nobody can pronounce
+        divided = [(one.frames, even_spans(one.recording.words, one.log_energy, sounds)) for one in heard]
+        examples = [(frames, spans) for frames, spans in divided if spans]
+    if not examples:
+        raise _nothing_fits(len(heard))
     known = {span.label for _, spans in examples for span in spans}
     model.start(examples, stand_ins(set(model.labels) - known, known, sounds))
 
