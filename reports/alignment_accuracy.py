@@ -143,11 +143,17 @@ def recorded_run(folder: Path, language: str, work: Path) -> None:
     print(f"\n### Synthetic speech with exact times, {language} ({len(recordings)} utterances, 3 voices)\n")
     _heading("aligner")
     _row("MFA 3.4.3, recorded", recordings, reference, _reference(recorded.phones, phone_set))
-    for name, dictionary in (("builtin, MFA's dictionary", folder / f"{language}.dict"), ("builtin", None)):
+    given = folder / f"{language}.dict"
+    for name, dictionary, spoken_by_espeak in (
+        ("builtin, MFA's dictionary, even start", given, False), ("builtin, MFA's dictionary", given, True),
+        ("builtin", None, True),
+    ):  # fmt: skip
         said = pronounce([recording.text for recording in recordings], language, dictionary)
         spoken = [replace(r, words=words) for r, words in zip(recordings, said.words, strict=True)]
         place = work / f"recorded-{language}-{'own' if dictionary is None else 'dictionary'}"
-        found = _align(spoken, place, language, said.phone_set or "espeak-ipa")
+        if not spoken_by_espeak:
+            place = place.with_name(f"{place.name}-even")
+        found = _align(spoken, place, language if spoken_by_espeak else "none", said.phone_set)
         _row(name, recordings, reference, found)
 
 
