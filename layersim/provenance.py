@@ -19,7 +19,8 @@ RUN = "run.json"
 def library_versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
     names = ("layersim", "torch", "transformers", "numpy", "pandas", "h5py", "soundfile", "soxr",
-             "scikit-learn", "scipy")  # fmt: skip
+             "scikit-learn", "scipy", "kaldi-hmm-gmm", "kaldifst", "kaldi-native-fbank", "espeakng-loader",
+             "pypinyin")  # fmt: skip
     found = {"python": platform.python_version()}
     for name in names:
         try:

@@ -120,6 +120,7 @@ def test_run_json_holds_the_command_and_every_setting_with_its_origin(tmp_path: 
     assert (run["source"], run["target"], run["results"]) == ("emodb", "casia", {"best": "3"})
     assert run["notes"] == ["3 short"]
     assert run["versions"]["numpy"][0].isdigit()
+    assert run["versions"]["espeakng-loader"][0].isdigit()  # what pronounces is part of what was done
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]  # no temporary file stays
 
 

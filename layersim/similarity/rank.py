@@ -88,7 +88,7 @@ def rank_layers(
         raise LayersimError(
             f"{source.name} and {target.name}: no cell has {config.minimum_cell} or more "
             f"{unit(config.level)} in both train splits:\n{counts.to_string(index=False)}\n"
-            "Extract more utterances, or lower minimum_cell."
+            "Extract more utterances, or lower minimum_cell (layersim.toml, table [rank])."
         )
     seeds = np.random.SeedSequence(config.seed).spawn(3)
     draws = tuple(
