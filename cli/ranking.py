@@ -27,13 +27,16 @@ from .app import (
 def rank(
     level: Annotated[str | None, typer.Option(help="utterance (default) or phoneme (vowels).")] = None,
     label_free: Annotated[
-        bool, typer.Option("--label-free", help="Compare vowels, not emotions: reads no emotion label.")
-    ] = False,
+        bool | None,
+        typer.Option("--label-free/--no-label-free", help="Compare vowels: reads no emotion label [no]."),
+    ] = None,
     source: Source = None,
     target: Target = None,
     metric: Annotated[str | None, typer.Option(help="pairwise or centroid.")] = None,
     features: Annotated[str | None, typer.Option(help="raw, centred or zscored.")] = None,
-    paper: Annotated[bool, typer.Option("--paper", help="The paper's plain form: pairwise, raw.")] = False,
+    paper: Annotated[
+        bool | None, typer.Option("--paper/--no-paper", help="The paper's plain form: pairwise, raw [no].")
+    ] = None,
     emotions: Emotions = None,
     vowels: Annotated[
         str | None, typer.Option(help="Phoneme level: comma list [all shared].", metavar="A,I,..")
@@ -42,8 +45,9 @@ def rank(
         str | None, typer.Option(help="Phoneme level: vowels (default) or consonants (extract --phones all).")
     ] = None,
     middle: Annotated[
-        bool, typer.Option("--middle", help="Phoneme level: middle third of each segment (extract --middle).")
-    ] = False,
+        bool | None,
+        typer.Option("--middle/--no-middle", help="Phoneme level: middle third (extract --middle)."),
+    ] = None,
     min_frames: Annotated[
         int | None, typer.Option(help="Phoneme level: leave out segments of fewer frames.")
     ] = None,
@@ -63,9 +67,9 @@ def rank(
 
     workspace = find_workspace(encoder)
     flags = given(
-        {"level": level, "label_free": label_free or None, "metric": metric, "features": features,
-         "paper": paper or None, "emotions": comma_list(emotions), "vowels": comma_list(vowels),
-         "classes": classes, "middle": middle or None, "min_frames": min_frames,
+        {"level": level, "label_free": label_free, "metric": metric, "features": features,
+         "paper": paper, "emotions": comma_list(emotions), "vowels": comma_list(vowels),
+         "classes": classes, "middle": middle, "min_frames": min_frames,
          "speaker_cap": speaker_cap, "bootstraps": bootstraps, "permutations": permutations, "seed": seed}
     )  # fmt: skip
     settings = workspace.settings(RankConfig, flags)

@@ -7,7 +7,6 @@ by under ``statistics.mean`` and ``statistics.scale``; its metadata hold one JSO
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.standardise import Statistics
 from layersim.errors import LayersimError
+from layersim.workspace import write_bytes
 
 FORMAT = 1  # goes up when older files cannot be read any more
 FILE_NAME = "model.safetensors"
@@ -68,13 +68,7 @@ def save_model(file: Path, model: TrainedModel) -> None:
     tensors["statistics.scale"] = model.statistics.scale.contiguous()
     # One metadata entry: with several, their order in the file would change from run to run.
     content = save(tensors, {"layersim": json.dumps(asdict(model.description), ensure_ascii=False)})
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    write_bytes(file, content)
 
 
 def load_model(path: Path) -> TrainedModel:

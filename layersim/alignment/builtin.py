@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.segments import Segment
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
 from layersim.errors import AudioError, LayersimError
-from layersim.workspace import Progress, no_progress, read_json, write_json
+from layersim.workspace import Progress, no_progress, read_json, write_bytes, write_json
 
 VERSION = 1
 """Goes up when the same recordings and settings give other times."""
@@ -98,6 +97,9 @@ def align_builtin(
     """
     if not recordings:
         return
+    recordings = sorted(
+        recordings, key=lambda recording: recording.utterance_id
+    )  # whatever the manifest's order
     groups = by_speaker(recordings)
     fingerprint = _fingerprint(recordings, language, phone_set, seed)
     parts = _prepare_folder(folder, fingerprint, groups)
@@ -149,7 +151,7 @@ def _train(
     if not done:
         start_model(model, heard, _voice(language), phone_set, seed, progress)
     for turn in train_rounds(model, heard, done, progress):
-        _write(file, save(model.to_arrays(), {"rounds": str(turn)}))
+        write_bytes(file, save(model.to_arrays(), {"rounds": str(turn)}))
         _load(file, model)  # the file's means are rounded: whoever goes on from it must have learnt the same
 
 
@@ -279,12 +281,3 @@ def _load(file: Path, model: AcousticModel) -> int:
     with safe_open(file, framework="numpy") as stored:
         model.load({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118 - not a dict
         return int(stored.metadata()["rounds"])
-
-
-def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)

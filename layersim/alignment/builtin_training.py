@@ -3,7 +3,7 @@
 First the model hears synthetic speech of the same texts (`layersim.alignment.synthetic_start`), or where
 espeak-ng does not speak the language, an even division of the recordings (`layersim.alignment.even_start`).
 Then, ten times over, it aligns the recordings and learns from what it aligned. Up to an hour of speech is
-trained on, from all speakers alike; more costs time and moves no boundary.
+trained on, from all speakers alike, so that training takes minutes however large the corpus.
 """
 
 from __future__ import annotations

@@ -6,45 +6,29 @@ to 1.7.17 and raises TypeError with others. All three belong to the extra ``alig
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from layersim.errors import LayersimError
 
-_ADVICE = "Install what the built-in aligner needs: pip install 'layersim[align]'"
-
 
 def native_fbank() -> Any:
-    """Return the module kaldi_native_fbank.
-
-    Raises
-    ------
-    LayersimError
-        If it is not installed.
-    """
-    try:
-        import kaldi_native_fbank
-    except ImportError as error:
-        raise LayersimError(f"kaldi-native-fbank cannot be imported ({error}). {_ADVICE}") from None
-    return kaldi_native_fbank
+    """Return the module kaldi_native_fbank: cepstra."""
+    return _package("kaldi_native_fbank")
 
 
 def hmm_gmm() -> Any:
-    """Return the module kaldi_hmm_gmm.
-
-    Raises
-    ------
-    LayersimError
-        If it is not installed.
-    """
-    try:
-        import kaldi_hmm_gmm
-    except ImportError as error:
-        raise LayersimError(f"kaldi-hmm-gmm cannot be imported ({error}). {_ADVICE}") from None
-    return kaldi_hmm_gmm
+    """Return the module kaldi_hmm_gmm: models and alignment."""
+    return _package("kaldi_hmm_gmm")
 
 
 def fst() -> Any:
-    """Return the module kaldifst.
+    """Return the module kaldifst: transducers."""
+    return _package("kaldifst")
+
+
+def _package(name: str) -> Any:
+    """Import a package.
 
     Raises
     ------
@@ -52,7 +36,9 @@ def fst() -> Any:
         If it is not installed.
     """
     try:
-        import kaldifst
+        return import_module(name)
     except ImportError as error:
-        raise LayersimError(f"kaldifst cannot be imported ({error}). {_ADVICE}") from None
-    return kaldifst
+        raise LayersimError(
+            f"{name.replace('_', '-')} cannot be imported ({error}). Install what the built-in aligner needs: "
+            "pip install 'layersim[align]'"
+        ) from None

@@ -7,6 +7,7 @@ its place with no pronunciation and is counted; it is never guessed and never le
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from layersim.alignment import espeak_words, pinyin
 from layersim.alignment.aligned import Word
 from layersim.alignment.connected_speech import variants as spoken_variants
 from layersim.alignment.dictionary import Dictionary, read_dictionary
+from layersim.alignment.frequent_words import likelier_language
 from layersim.alignment.languages import MANDARIN, Language, find_language
 from layersim.alignment.mandarin import pronounce_mandarin
 from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.transcript import Token, compose, scripts, tokens
 from layersim.errors import LayersimError, summarise_faults
+
+logger = logging.getLogger(__name__)
 
 _SHOWN = 8  # labels or words that a note lists
 
@@ -87,6 +91,7 @@ def pronounce(
         notes = _foreign_notes(
             different, prepared, [occurrences[text] for text in different], language, spoken
         )
+        notes += _language_note(prepared, [occurrences[text] for text in different], language, spoken)
         if spoken.voice == MANDARIN:
             words = [pronounce_mandarin(text.words, variants) for text in prepared]
             phone_set, source = pinyin.PHONE_SET, "pypinyin"
@@ -159,6 +164,25 @@ def _foreign_notes(
         f"{foreign.total()} of {total} words are not in the script of {language.name} and have no "
         f"pronunciation: {_listed(foreign)}"
     ]
+
+
+def _language_note(
+    prepared: Sequence[_Text], occurrences: Sequence[int], code: str, language: Language
+) -> list[str]:
+    """Say so where the texts look like another language in the same script."""
+    words = Counter[str]()
+    for text, times in zip(prepared, occurrences, strict=True):
+        for token in text.words:
+            words[token.text] += times
+    other = likelier_language(words, language.voice)
+    if other is None:
+        return []
+    note = (
+        f"the texts look like {find_language(other).name}, and the manifest says {code!r}: if so, every "
+        "phone is a guess. Check the column language"
+    )
+    logger.warning(note)
+    return [note]
 
 
 def _script_name(script: str) -> str:

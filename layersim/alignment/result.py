@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from layersim.alignment.aligners import Aligned
 from layersim.alignment.flags import FLAGS
 from layersim.alignment.outcome import EmotionSummary, Outcome, summarise_emotions
 from layersim.alignment.preparation import CorpusJob
+from layersim.errors import LayersimError
 from layersim.settings import FILE_NAME
 
 _SHOWN = 10  # reasons and words
@@ -37,7 +38,7 @@ class AlignResult(BaseModel):
     hours: float  # of the aligned utterances
     phones: int
     words: int
-    words_unknown: int  # of them, each occurrence counted
+    words_unknown: int  # in all texts, each occurrence counted
     unknown: dict[str, int]  # the most frequent of these, with how often they occur
     log_likelihood_median: float | None  # per frame
     flags: dict[str, int]  # name -> utterances
@@ -60,9 +61,21 @@ class AlignResult(BaseModel):
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> AlignResult:
-        """Return what `to_json` was made of, as done already."""
+        """Return what `to_json` was made of, as done already.
+
+        Raises
+        ------
+        LayersimError
+            If it is of another version.
+        """
         fields = {name: value for name, value in document.items() if name != "real_time"}
-        return cls.model_validate({**fields, "done_already": True})
+        try:
+            return cls.model_validate({**fields, "done_already": True})
+        except ValidationError:
+            raise LayersimError(
+                f"{document.get('folder', 'these alignments')}: run.json was written by another version of "
+                "layersim. Align again: layersim align --force."
+            ) from None
 
     def to_table(self) -> str:
         """Return a line on the corpus, one per emotion, and one per thing to know."""
