@@ -1,8 +1,8 @@
 """Do texts look like another language than the one they are said to be in? By each one's commonest words.
 
 A language that is written in the same letters is not betrayed by its script, and every word of it can be
-pronounced, wrongly. Its articles and prepositions betray it. Blind to languages that are not in the table, and
-to texts without sentences.
+pronounced, wrongly. Its articles and prepositions betray it. Blind to languages that are not in the table,
+and to texts without sentences.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ CLEAR_SHARE, CLEAR_LEAD = 0.2, 3.0  # of all words; times the share of the langu
 
 # Articles, pronouns, prepositions, conjunctions, forms of to be and to have; by espeak-ng's voice.
 _COMMON = {
-    "en": "the and of to a in is it you that he was for on are with his they at be this have from or had by not "
-          "but what we can there all were she her their",
-    "de": "der die das und ist in zu den nicht von sie mit es ich auf sich ein eine dem wir er auch als an wie "
-          "aus bei hat am wird sind haben war doch da",
-    "fr": "le la les et de des est un une du que il elle dans pour pas au sur ce je vous nous sont avec qui se "
-          "plus ont mais leur",
-    "es": "el la los las y de que en un una es por con no se su para lo como más pero sus al del está son muy "
-          "me ya",
-    "it": "il la lo gli le e di che un una è per non in con si del della dei da sono ho come ma al più mi nel "
-          "questo",
-    "pt": "o a os as e de que um uma em é para com não se do da por no na mais como mas ao dos foi ele sua está",
+    "en": "the and of to a in is it you that he was for on are with his they at be this have from or had by "
+          "not but what we can there all were she her their",
+    "de": "der die das und ist in zu den nicht von sie mit es ich auf sich ein eine dem wir er auch als an "
+          "wie aus bei hat am wird sind haben war doch da",
+    "fr": "le la les et de des est un une du que il elle dans pour pas au sur ce je vous nous sont avec qui "
+          "se plus ont mais leur",
+    "es": "el la los las y de que en un una es por con no se su para lo como más pero sus al del está son "
+          "muy me ya",
+    "it": "il la lo gli le e di che un una è per non in con si del della dei da sono ho come ma al più mi "
+          "nel questo",
+    "pt": "o a os as e de que um uma em é para com não se do da por no na mais como mas ao dos foi ele sua",
     "nl": "de het een en van ik te dat die in je is niet op aan met hij zijn voor er maar om hem dan zou wat "
           "mijn naar heeft",
-    "sv": "och det att i en jag hon som han på den med var sig för så till är men ett om hade de av icke inte",
+    "sv": "och det att i en jag hon som han på den med var sig för så till är men ett om hade de av inte",
     "da": "og i det at en den til er som på de med han af for ikke der var mig sig men et har om vi havde",
     "nb": "og i det er på til som en å han av for med at var de ikke den har jeg om et men så seg hun",
     "pl": "i w nie na się z do to że jest a o jak ale po co tak za od jego ma przez czy dla już",
@@ -42,7 +42,7 @@ _WORDS = {voice: frozenset(words.split()) for voice, words in _COMMON.items()}
 
 
 def likelier_language(words: Mapping[str, int], voice: str) -> str | None:
-    """Name the language that words look like, where it is clearly another than the one they are said to be in.
+    """Name the language that words look like, where it is clearly another than the one that was named.
 
     Parameters
     ----------

@@ -39,6 +39,6 @@ def _package(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise LayersimError(
-            f"{name.replace('_', '-')} cannot be imported ({error}). Install what the built-in aligner needs: "
-            "pip install 'layersim[align]'"
+            f"{name.replace('_', '-')} cannot be imported ({error}). Install what the built-in aligner "
+            "needs: pip install 'layersim[align]'"
         ) from None
