@@ -31,9 +31,9 @@ import pandas as pd
 
 from layersim.alignment.accuracy import VowelMatch, accuracy, match_vowels, together
 from layersim.alignment.aligned import Alignment, Failure, Recording
-from layersim.alignment.builtin import align_builtin
+from layersim.alignment.builtin.aligner import align_builtin
 from layersim.alignment.phone_set import PhoneSet, load_phone_set
-from layersim.alignment.pronunciation import pronounce
+from layersim.alignment.pronunciation.pronounce import pronounce
 from layersim.alignment.readers import read_alignments
 from layersim.alignment.segments import Segment
 from layersim.corpus.importers import import_corpus

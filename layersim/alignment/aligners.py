@@ -60,8 +60,8 @@ class Builtin:
         self, recordings: Sequence[Recording], folder: Path, language: str, progress: Progress
     ) -> Aligned:
         """Pronounce the texts, train on all recordings, and align each."""
-        from layersim.alignment.kaldi import hmm_gmm
-        from layersim.alignment.pronunciation import pronounce
+        from layersim.alignment.builtin.kaldi import hmm_gmm
+        from layersim.alignment.pronunciation.pronounce import pronounce
 
         hmm_gmm()  # if it is not installed, that is said before anything is pronounced
         said = pronounce([recording.text for recording in recordings], language, self.dictionary)
@@ -81,7 +81,7 @@ class Builtin:
     def _results(
         self, recordings: Sequence[Recording], folder: Path, language: str, phone_set: str, progress: Progress
     ) -> Iterator[Alignment | Failure]:
-        from layersim.alignment.builtin import align_builtin
+        from layersim.alignment.builtin.aligner import align_builtin
 
         able = []
         for recording in recordings:
@@ -124,8 +124,8 @@ class Montreal:
         self, recordings: Sequence[Recording], folder: Path, language: str, progress: Progress
     ) -> Aligned:
         """Run the program on all recordings."""
-        from layersim.alignment.montreal import align_with_mfa
-        from layersim.alignment.montreal_models import choose_models
+        from layersim.alignment.montreal.aligner import align_with_mfa
+        from layersim.alignment.montreal.models import choose_models
 
         models = choose_models(language, self.dictionary, self.acoustic_model)
         found = align_with_mfa(
@@ -178,8 +178,8 @@ def choose_aligner(
 
 
 def _mfa_serves(languages: Iterable[str]) -> bool:
-    from layersim.alignment.montreal_models import choose_models
-    from layersim.alignment.montreal_program import Program
+    from layersim.alignment.montreal.models import choose_models
+    from layersim.alignment.montreal.program import Program
 
     if shutil.which("mfa") is None:
         return False

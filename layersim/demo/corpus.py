@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from layersim.alignment.espeak import SAMPLE_RATE, Line, Speech, synthesise
+from layersim.alignment.pronunciation.espeak import SAMPLE_RATE, Line, Speech, synthesise
 from layersim.corpus.manifest import write_manifest
 from layersim.demo.emotions import EMOTIONS, draw_prosody
 from layersim.demo.sentences import ENGLISH, MANDARIN

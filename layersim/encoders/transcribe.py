@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from layersim.alignment.languages import find_language
+from layersim.alignment.pronunciation.languages import find_language
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.checkpoint import Checkpoint, find_checkpoint
 from layersim.encoders.load import (

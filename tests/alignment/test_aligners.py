@@ -11,7 +11,7 @@ import pytest
 
 from layersim.alignment.aligned import Alignment, Failure, Recording
 from layersim.alignment.aligners import Builtin, Montreal, choose_aligner
-from layersim.alignment.montreal_program import Program
+from layersim.alignment.montreal.program import Program
 from layersim.alignment.segments import Segment
 from layersim.errors import LayersimError
 from layersim.workspace import no_progress
@@ -50,7 +50,7 @@ def test_auto_is_mfa_where_it_is_and_serves_the_languages(
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/mfa" if found else None)
     monkeypatch.setattr(
-        "layersim.alignment.montreal_program.Program.find", lambda: Program("/usr/bin/mfa", "3.2")
+        "layersim.alignment.montreal.program.Program.find", lambda: Program("/usr/bin/mfa", "3.2")
     )
     assert choose("auto", languages, **changes).name == name
 
@@ -94,7 +94,7 @@ def test_the_built_in_aligner_gets_words_and_what_has_none_is_a_failure(
         for one in recordings:
             yield Alignment(one.utterance_id, 1.0, (), (Segment(0.0, 0.1, "AH0"),), -60.0)
 
-    monkeypatch.setattr("layersim.alignment.builtin.align_builtin", fake)
+    monkeypatch.setattr("layersim.alignment.builtin.aligner.align_builtin", fake)
     dictionary = tmp_path / "my.dict"
     dictionary.write_text("the\tDH AH0\ncat\tK AE1 T\n", encoding="utf-8")
     found = choose("builtin", dictionary=dictionary, seed=3).align(
@@ -124,7 +124,7 @@ def test_mfas_findings_are_handed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             unknown={"dog": 2}, unknown_in={"a": 2},
         )  # fmt: skip
 
-    monkeypatch.setattr("layersim.alignment.montreal.align_with_mfa", fake)
+    monkeypatch.setattr("layersim.alignment.montreal.aligner.align_with_mfa", fake)
     found = choose("mfa").align([recording("a", "the dog")], tmp_path, "en", no_progress)
     assert {name: asked[name] for name in ("language", "dictionary", "acoustic_model", "jobs")} == {
         "language": "en", "dictionary": None, "acoustic_model": None, "jobs": 2,

@@ -1,0 +1,1 @@
+"""The Montreal Forced Aligner, driven from outside."""

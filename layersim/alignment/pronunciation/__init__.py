@@ -1,0 +1,1 @@
+"""How the words of transcripts are pronounced, in many languages."""
