@@ -29,10 +29,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from layersim.alignment.accuracy import VowelMatch, accuracy, match_vowels, together
+from layersim.alignment.accuracy import VowelMatch, accuracy, match_vowels, together, vowels_of
 from layersim.alignment.aligned import Alignment, Failure, Recording
 from layersim.alignment.builtin.aligner import align_builtin
-from layersim.alignment.phone_set import PhoneSet, load_phone_set
+from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.pronunciation.pronounce import pronounce
 from layersim.alignment.readers import read_alignments
 from layersim.alignment.segments import Segment
@@ -65,7 +65,7 @@ def main() -> None:
 def emodb(folder: Path, work: Path) -> None:
     """Emo-DB's hand labels: the aligner as it is, without its parts, by emotion and by speaker."""
     recordings, emotions = _recordings("emodb", folder)
-    reference = _reference(
+    reference = vowels_of(
         read_alignments(folder / "phones_merged.csv", [r.utterance_id for r in recordings]).phones,
         load_phone_set("sampa-de"),
     )
@@ -102,17 +102,20 @@ def casia(folder: Path, work: Path) -> None:
     table = table[table["syllable"] != "SIL"]
     times = {name: rows[["start", "end"]].to_numpy() for name, rows in table.groupby("utt_id")}
     errors: dict[str, list[np.ndarray]] = {"all": []}
-    other = 0
+    failed = other = 0
     for recording in recordings:
         result, own = results[recording.utterance_id], times.get(recording.utterance_id)
-        if own is None or isinstance(result, Failure) or len(own) != len(result.words):
+        if isinstance(result, Failure):
+            failed += 1
+            continue
+        if own is None or len(own) != len(result.words):
             other += 1
             continue
         difference = np.array([(word.start, word.end) for word in result.words]) - own
         for name in ("all", emotions[recording.utterance_id], recording.speaker):
             errors.setdefault(name, []).append(difference)
     print(f"\n### CASIA, the corpus's own syllable times ({len(recordings)} utterances, 4 speakers)\n")
-    print(f"Left out: {other} utterances with another number of syllables, or none.\n")
+    print(f"Left out: {other} utterances with another number of syllables, or none; {failed} not aligned.\n")
     print(
         "| group | syllables | ≤ 20 ms % | ≤ 50 ms % | ≤ 100 ms % | median ms | bias start ms | bias end ms |"
     )
@@ -142,7 +145,7 @@ def recorded_run(folder: Path, language: str, work: Path) -> None:
     recorded = read_alignments(folder / "output" / language, list(exact))
     print(f"\n### Synthetic speech with exact times, {language} ({len(recordings)} utterances, 3 voices)\n")
     _heading("aligner")
-    _row("MFA 3.4.3, recorded", recordings, reference, _reference(recorded.phones, phone_set))
+    _row("MFA 3.4.3, recorded", recordings, reference, vowels_of(recorded.phones, phone_set))
     given = folder / f"{language}.dict"
     for name, dictionary, spoken_by_espeak in (
         ("builtin, MFA's dictionary, even start", given, False), ("builtin, MFA's dictionary", given, True),
@@ -168,7 +171,7 @@ def demo(work: Path) -> None:
                 raise ValueError("the demo writes its phones")
             manifest = read_manifest(entry.manifest)
             recordings = _of_manifest(manifest, entry.audio_root)
-            reference = _reference(
+            reference = vowels_of(
                 read_alignments(entry.alignments, manifest["utterance_id"].tolist()).phones,
                 load_phone_set("espeak-ipa"),
             )
@@ -236,16 +239,6 @@ def _align(recordings: Sequence[Recording], folder: Path, language: str, phone_s
         for name, result in results.items()
         if isinstance(result, Alignment)
     }
-
-
-def _reference(phones: pd.DataFrame, sounds: PhoneSet) -> Vowels:
-    """Pick the vowels of a table of phones."""
-    found: Vowels = {name: [] for name in phones["utterance_id"].unique()}
-    columns = (phones[name].tolist() for name in ("utterance_id", "start", "end", "phone"))
-    for name, start, end, label in zip(*columns, strict=True):
-        if sounds.find(label):
-            found[name].append(Segment(start, end, label))
-    return found
 
 
 def _groups(recordings: Iterable[Recording], key: Key) -> dict[str, list[Recording]]:

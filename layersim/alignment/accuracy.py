@@ -16,8 +16,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from layersim.alignment.phone_set import PhoneSet
 from layersim.alignment.segments import Segment
 
 TOLERANCES = (0.010, 0.020, 0.025, 0.050)  # seconds; the field's usual ones
@@ -46,6 +48,16 @@ class Accuracy:
     bias_end: float
     within: dict[float, float]  # tolerance in seconds -> share of boundaries, 0..1
     overlap: float  # mean IoU of the matched
+
+
+def vowels_of(phones: pd.DataFrame, phone_set: PhoneSet) -> dict[str, list[Segment]]:
+    """Pick the vowels of a table ``utterance_id, start, end, phone``; every utterance of it has an entry."""
+    found: dict[str, list[Segment]] = {name: [] for name in phones["utterance_id"].unique()}
+    columns = (phones[name].tolist() for name in ("utterance_id", "start", "end", "phone"))
+    for name, start, end, label in zip(*columns, strict=True):
+        if phone_set.find(label):
+            found[name].append(Segment(start, end, label))
+    return found
 
 
 def match_vowels(reference: Sequence[Segment], found: Sequence[Segment]) -> VowelMatch:

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from layersim.alignment.outcome import Outcome, summarise_emotions, worse_emotio
 from layersim.alignment.outputs import PHONES, OutputWriter
 from layersim.alignment.preparation import NO_TEXT, CorpusJob, Utterance
 from layersim.alignment.result import AlignResult, alignment_notes, describe_alignment
-from layersim.alignment.segments import Segment
+from layersim.alignment.segments import BEYOND_AUDIO, cut_at
 from layersim.errors import AudioError, LayersimError, summarise_faults
 from layersim.provenance import write_run
 from layersim.settings import FILE_NAME, Settings
@@ -28,7 +28,6 @@ from layersim.workspace import Progress, files_sha256
 logger = logging.getLogger(__name__)
 
 WORK, TRANSCRIPTS = "work", "transcripts.csv"
-BEYOND_AUDIO = 0.02  # seconds: two of an aligner's frames. More is the alignment of another recording
 
 
 def align_corpus(
@@ -196,14 +195,8 @@ def _within(alignment: Alignment, utterance: Utterance) -> Alignment | Failure:
     if last > seconds + BEYOND_AUDIO:
         reason = f"its alignment ends at {last:.3f} s and its recording at {seconds:.3f} s; of another one?"
         return Failure(alignment.utterance_id, reason)
-    words, phones = _cut(alignment.words, seconds), _cut(alignment.phones, seconds)
+    words, phones = cut_at(alignment.words, seconds), cut_at(alignment.phones, seconds)
     return replace(alignment, seconds=seconds, words=words, phones=phones)
-
-
-def _cut(segments: Iterable[Segment], seconds: float) -> tuple[Segment, ...]:
-    return tuple(
-        Segment(start, min(end, seconds), label) for start, end, label in segments if start < seconds
-    )
 
 
 def _outcome(utterance: Utterance, alignment: Alignment, unknown_words: int, writer: OutputWriter) -> Outcome:

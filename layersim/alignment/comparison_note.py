@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
-import pandas as pd
-
-from layersim.alignment.accuracy import accuracy, match_vowels, together
-from layersim.alignment.phone_set import PhoneSet, load_phone_set
+from layersim.alignment.accuracy import accuracy, match_vowels, together, vowels_of
+from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.readers import read_alignments
-from layersim.alignment.segments import Segment
 
 
 def comparison_note(
@@ -31,8 +27,8 @@ def comparison_note(
     LayersimError
         If either cannot be read.
     """
-    ours = _vowels(read_alignments(found, utterance_ids).phones, load_phone_set(found_set))
-    theirs = _vowels(read_alignments(reference, utterance_ids).phones, load_phone_set(reference_set))
+    ours = vowels_of(read_alignments(found, utterance_ids).phones, load_phone_set(found_set))
+    theirs = vowels_of(read_alignments(reference, utterance_ids).phones, load_phone_set(reference_set))
     both = sorted(ours.keys() & theirs.keys())
     match = together(match_vowels(theirs[name], ours[name]) for name in both)
     if not len(match.errors):
@@ -43,12 +39,3 @@ def comparison_note(
         f"{result.within[0.02]:.1%} of boundaries within 20 ms, {result.within[0.05]:.1%} within 50 ms, "
         f"{result.missed:.1%} of the vowels missed"
     )
-
-
-def _vowels(phones: pd.DataFrame, sounds: PhoneSet) -> dict[str, list[Segment]]:
-    found: dict[str, list[Segment]] = defaultdict(list)
-    columns = (phones[name].tolist() for name in ("utterance_id", "start", "end", "phone"))
-    for name, start, end, label in zip(*columns, strict=True):
-        if sounds.find(label):
-            found[name].append(Segment(start, end, label))
-    return found

@@ -31,6 +31,8 @@ _REMARK = re.compile(r"<.+>|\[.+\]|\(.+\)")
 PHONE_TIERS = ("phones", "phone", "phonemes", "phoneme", "segments", "segment", "mau", "phn", "lab")
 WORD_TIERS = ("words", "word")
 
+BEYOND_AUDIO = 0.02  # seconds that times may pass a recording's end: rounding. More is another recording
+
 _NOISE = 1e-3  # seconds by which neighbours may overlap: rounding to milliseconds, not an error
 _DIGITS = 6
 
@@ -48,6 +50,15 @@ class PhoneFile(NamedTuple):
 
     segments: list[Segment]  # of its phone tier
     end: float | None  # seconds; where it says that its recording ends, None if it does not
+
+
+def cut_at(segments: Iterable[Segment], seconds: float) -> tuple[Segment, ...]:
+    """Cut off what rounding put behind the end of a recording.
+
+    >>> cut_at([Segment(0.0, 0.5, "a"), Segment(0.5, 1.01, "b"), Segment(1.0, 1.01, "c")], 1.0)
+    (Segment(start=0.0, end=0.5, label='a'), Segment(start=0.5, end=1.0, label='b'))
+    """
+    return tuple(Segment(s.start, min(s.end, seconds), s.label) for s in segments if s.start < seconds)
 
 
 def choose_tier(

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from layersim.alignment.phone_set import load_phone_set
+from layersim.alignment.segments import BEYOND_AUDIO
 from layersim.alignment.vowels import map_classes
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
 from layersim.corpus.manifest import manifest_sha256, utterance_keys
@@ -33,7 +34,6 @@ from layersim.workspace import Progress, no_progress
 
 logger = logging.getLogger(__name__)
 
-BEYOND_AUDIO = 0.02  # seconds: one frame. Aligners round to frames of their own; more is another recording
 OTHER_LENGTH = 0.1  # seconds: more than aligners and resampling round
 
 _HEADERS_AT_ONCE = 8

@@ -83,6 +83,18 @@ def _slope(frames: Frames) -> Frames:
     return np.asarray(total / weight, dtype=np.float32)
 
 
+def loud_frames(log_energy: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the places of an utterance's frames of loud speech, ascending; there is always one.
+
+    Parameters
+    ----------
+    log_energy : ndarray, shape (T,)
+    """
+    quiet, high = np.percentile(log_energy, (5, 95))
+    threshold = max(quiet + _LOUD * (high - quiet), high - _QUIETER)
+    return np.flatnonzero(log_energy >= min(threshold, log_energy.max()))
+
+
 def speech_range(log_energy: NDArray[np.float32]) -> tuple[int, int]:
     """Cut the silence off both ends of an utterance, roughly.
 
@@ -98,8 +110,7 @@ def speech_range(log_energy: NDArray[np.float32]) -> tuple[int, int]:
     >>> speech_range(np.array([0.0] * 50 + [9.0, 8.0, 2.0, 9.0] * 5 + [0.0] * 45))
     (10, 110)
     """
-    quiet, high = np.percentile(log_energy, (5, 95))
-    loud = np.flatnonzero(log_energy >= max(quiet + _LOUD * (high - quiet), high - _QUIETER))
+    loud = loud_frames(log_energy)
     return max(int(loud[0]) - _ROOM, 0), min(int(loud[-1]) + 1 + _ROOM, len(log_energy))
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from layersim.alignment.aligned import Word
 from layersim.alignment.builtin.acoustic_model import SILENCE, STATES, UNNAMED, Span
+from layersim.alignment.builtin.cepstra import loud_frames
 from layersim.alignment.phone_set import PhoneSet
 
 VOWEL_SHARE = 1.6  # of a consonant's length
-_LOUD = 0.3  # of the way from an utterance's quietest to its loudest frames
 
 
 def even_spans(words: Sequence[Word], log_energy: NDArray[np.float32], phone_set: PhoneSet) -> list[Span]:
@@ -39,8 +39,7 @@ def even_spans(words: Sequence[Word], log_energy: NDArray[np.float32], phone_set
     [(0, 10, 'sil'), (10, 20, 'b'), (20, 36, 'a'), (36, 46, 'sil')]
     """
     labels = [label for word in words for label in (word.pronunciations or ((UNNAMED,),))[0]]
-    quiet, high = np.percentile(log_energy, (5, 95))
-    loud = np.flatnonzero(log_energy >= quiet + _LOUD * (high - quiet))
+    loud = loud_frames(log_energy)
     first, stop = int(loud[0]), int(loud[-1]) + 1
     if stop - first < STATES * len(labels):
         first, stop = 0, len(log_energy)

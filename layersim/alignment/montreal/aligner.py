@@ -28,7 +28,7 @@ from typing import Any
 
 from layersim.alignment.aligned import Alignment, Failure, Recording
 from layersim.alignment.montreal.corpus import Entry, dictionary_words, plan_corpus, write_corpus
-from layersim.alignment.montreal.models import Models, choose_models, phone_set_of
+from layersim.alignment.montreal.models import Models, choose_models
 from layersim.alignment.montreal.output import (
     ANALYSIS,
     read_alignment,
@@ -40,8 +40,6 @@ from layersim.alignment.pronunciation.transcript import is_han
 from layersim.alignment.vowels import detect_phone_set
 from layersim.errors import LayersimError
 from layersim.workspace import Progress, files_sha256, no_progress, read_json, write_json
-
-__all__ = ["MfaResult", "align_with_mfa", "phone_set_of"]
 
 _LAYOUT = 1  # of what is written and how; counted up when it changes
 _STATE = "mfa.json"

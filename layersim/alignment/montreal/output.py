@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from layersim.alignment.aligned import Alignment, Failure, Recording
 from layersim.alignment.montreal.corpus import Entry
 from layersim.alignment.pronunciation.transcript import compose, is_han, tokens
-from layersim.alignment.segments import (
-    WORD_TIERS,
-    Segment,
-    choose_tier,
-    clean_segments,
-    phone_kind,
-    word_kind,
-)
+from layersim.alignment.segments import WORD_TIERS, choose_tier, clean_segments, cut_at, phone_kind, word_kind
 from layersim.alignment.textgrid import read_tiers
 from layersim.errors import LayersimError
 
@@ -50,14 +43,9 @@ def read_alignment(
     if not phones:
         return Failure(name, "the dictionary has none of its words. Add them to the dictionary."), unnamed
     return Alignment(
-        name, entry.seconds, _within(words, entry.seconds), _within(phones, entry.seconds),
+        name, entry.seconds, cut_at(words, entry.seconds), cut_at(phones, entry.seconds),
         likelihoods.get(entry.name),
     ), unnamed  # fmt: skip
-
-
-def _within(segments: Sequence[Segment], seconds: float) -> tuple[Segment, ...]:
-    """Cut off what rounding put behind the end."""
-    return tuple(Segment(s.start, min(s.end, seconds), s.label) for s in segments if s.start < seconds)
 
 
 def _dropped(recording: Recording, unknown: Mapping[str, int]) -> str:

@@ -45,9 +45,7 @@ class Language:
 
     name: str  # in English
     voice: str  # of espeak-ng
-    scripts: tuple[
-        str, ...
-    ]  # that its letters are of, as `transcript.scripts` names them
+    scripts: tuple[str, ...]  # that its letters are of, as `transcript.scripts` names them
 
 
 def find_language(code: str) -> Language:
