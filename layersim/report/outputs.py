@@ -21,10 +21,11 @@ RANKINGS = {
 
 @dataclass(frozen=True)
 class CorpusOutputs:
-    """A corpus of the workspace: its manifest, and the ``run.json`` of its extraction if it was extracted."""
+    """A corpus of the workspace: its manifest, and each stage's ``run.json`` if that stage was run."""
 
     name: str
     manifest: pd.DataFrame
+    alignment: dict[str, Any] | None  # also None where layersim.toml names other alignments
     extraction: dict[str, Any] | None
 
 
@@ -72,12 +73,15 @@ class PairOutputs:
 
 
 def corpus_outputs(workspace: Workspace) -> list[CorpusOutputs]:
-    """Read every corpus's manifest and extraction."""
+    """Read every corpus's manifest, alignment and extraction."""
     found = []
     for name, entry in workspace.corpora.items():
-        run = workspace.cache_folder(name) / "run.json"
-        extraction = read_json(run) if run.is_file() else None
-        found.append(CorpusOutputs(name, read_manifest(entry.manifest), extraction))
+        folders = workspace.align_folder(name), workspace.cache_folder(name)
+        alignment, extraction = (
+            read_json(folder / "run.json") if (folder / "run.json").is_file() else None for folder in folders
+        )
+        own = alignment if entry.alignments is None else None
+        found.append(CorpusOutputs(name, read_manifest(entry.manifest), own, extraction))
     return found
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from layersim import __version__
 from layersim.errors import StageMissingError
 from layersim.provenance import library_versions
+from layersim.report.alignments import alignment_section
 from layersim.report.outputs import (
     CorpusOutputs,
     PairOutputs,
@@ -130,6 +131,7 @@ def _corpus_section(corpus: CorpusOutputs) -> dict[str, Any]:
         "utterances": len(table),
         "speakers": int(table["speaker"].nunique()),
         "splits": splits,
+        "alignment": alignment_section(corpus.alignment) if corpus.alignment else None,
         "extraction": shown,
         "notes": corpus.extraction["notes"] if corpus.extraction else [],
     }
@@ -213,7 +215,8 @@ def _training_notes(summary: dict[str, Any]) -> list[str]:
 
 def _stages(corpora: list[CorpusOutputs], pairs: list[PairOutputs]) -> list[dict[str, Any]]:
     """List every run.json that stands behind the page."""
-    runs = [(f"extract: {corpus.name}", corpus.extraction) for corpus in corpora if corpus.extraction]
+    runs = [(f"align: {corpus.name}", corpus.alignment) for corpus in corpora if corpus.alignment]
+    runs += [(f"extract: {corpus.name}", corpus.extraction) for corpus in corpora if corpus.extraction]
     for pair in pairs:
         name = f"{pair.source} → {pair.target}"
         runs += [(f"rank: {name}, {ranking.name}", ranking.run) for ranking in pair.rankings]
