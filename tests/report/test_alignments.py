@@ -18,7 +18,7 @@ def result() -> AlignResult:
         log_likelihood_median=None, speech_share_mean=None,
     )  # fmt: skip
     return AlignResult(
-        corpus="a", folder="align/a", aligner="builtin", aligner_version="kaldi-hmm-gmm 1", phone_set="mfa-ipa",
+        corpus="a", folder="align/a", aligner="builtin", aligner_version="kaldi 1", phone_set="mfa-ipa",
         pronunciations={"zh": "pypinyin"}, utterances=9, aligned=6, failed=3, flagged=1, machine_texts=0,
         hours=0.1, phones=1200, words=1100, words_unknown=4, unknown={"qq": 4}, log_likelihood_median=-45.25,
         flags={"durations": 1, "score": 0}, failures={"no text": 3}, by_emotion=[anger, silent],
@@ -38,7 +38,7 @@ def test_every_emotion_has_a_row_and_what_is_not_known_a_dash(result):
 
 def test_facts_say_who_aligned_what_and_how(result):
     facts = dict(alignment_section({"results": result.to_json(), "notes": []})["facts"])
-    assert facts["aligner"] == "builtin (kaldi-hmm-gmm 1)"
+    assert facts["aligner"] == "builtin (kaldi 1)"
     assert facts["pronunciations"] == "pypinyin (zh)"
     assert facts["utterances"] == "6 of 9 aligned; 1 flagged (durations 1)"
     assert facts["words"] == "1,100; without a pronunciation 4"
