@@ -1,9 +1,9 @@
 """Training the built-in aligner on a corpus's own recordings.
 
-First the model hears synthetic speech of the same texts (`synthetic_start`), or where espeak-ng does not speak
-the language, an even division of the recordings (`even_start`). Then, ten times over, it aligns the recordings
-and learns from what it aligned. Up to an hour of speech is trained on, from all speakers alike, so that training
-takes minutes however large the corpus.
+First the model hears synthetic speech of the same texts (`synthetic_start`), or where espeak-ng does not
+speak the language, an even division of the recordings (`even_start`). Then, ten times over, it aligns the
+recordings and learns from what it aligned. Up to an hour of speech is trained on, from all speakers alike, so
+that training takes minutes however large the corpus.
 """
 
 from __future__ import annotations
