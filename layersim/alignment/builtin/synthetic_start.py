@@ -1,7 +1,7 @@
 """How phones sound before a corpus has been heard: synthetic speech, whose phones' times are exact.
 
 A GMM-HMM that starts from an even division of each utterance settles where phones begin and end by itself,
-and settles late: its vowels begin 12 ms after hand-set boundaries (median, Emo-DB). Started from synthetic
+and settles late: its vowels begin 14 ms after hand-set boundaries (median, Emo-DB). Started from synthetic
 speech of the same sentences, it keeps to where phones really change; reports/benchmarks.md has the figures.
 
 espeak-ng speaks some of the corpus's own texts with several voices. Where pronunciations are not espeak-ng's
