@@ -6,14 +6,18 @@ summary. The aligners keep what they have under ``align/CORPUS/work``; a run tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from layersim.alignment.align_corpus import TRANSCRIPTS, align_corpus
+from filelock import FileLock, Timeout
+
+from layersim.alignment.align_corpus import TRANSCRIPTS, WORK, align_corpus
 from layersim.alignment.aligners import Aligner, choose_aligner
 from layersim.alignment.machine_text import Transcriber
+from layersim.alignment.outputs import is_complete
 from layersim.alignment.preparation import CorpusJob, read_utterances
 from layersim.alignment.result import AlignResult, LeftAlone
 from layersim.errors import LayersimError, UsageError
@@ -134,7 +138,8 @@ def align(
             results.append(AlignResult.from_json(read_json(jobs[name].folder / RUN)["results"]))
         else:
             write = transcriber if config.transcribe is not None else None
-            results.append(align_corpus(jobs[name], chosen[name], settings, write, progress))
+            with _alone(jobs[name].folder):
+                results.append(align_corpus(jobs[name], chosen[name], settings, write, progress))
     return results
 
 
@@ -184,6 +189,23 @@ def _refuse_two_languages(config: AlignConfig, jobs: dict[str, CorpusJob]) -> No
         )
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep another run out of a corpus's folder; a lock of a run that was killed is none."""
+    (folder / WORK).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / WORK / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LayersimError(
+            f"{folder}: another layersim align is at work there. Wait until it has ended, or stop it."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _is_finished(job: CorpusJob, settings: Settings[AlignConfig], force: bool) -> bool:
     """Whether these very alignments stand there; others are refused, or made anew with ``force``."""
     changes = run_changes(job.folder, settings, job.inputs, but=_WITHOUT_EFFECT)
@@ -192,4 +214,4 @@ def _is_finished(job: CorpusJob, settings: Settings[AlignConfig], force: bool) -
             f"{job.folder}: holds alignments made differently ({'; '.join(changes)}). "
             "Replace them with --force."
         )
-    return changes == []
+    return changes == [] and not force and is_complete(job.folder)

@@ -36,13 +36,15 @@ from layersim.workspace import read_json, write_text
 PHONES, WORDS, UTTERANCES, EMOTIONS, TEXTGRIDS = (
     "phones.csv", "words.csv", "utterances.csv", "emotions.csv", "textgrids",
 )  # fmt: skip
+_NEW_TEXTGRIDS = "textgrids-new"
 _UNSAFE = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]+$|^ +')  # on some file system
 
 
 class OutputWriter:
-    """Takes one corpus's alignments as they come; `finish` writes the tables.
+    """Takes one corpus's alignments as they come; `finish` puts them in the place of older ones.
 
-    From the start of a writer until ``run.json`` is written the folder counts as unfinished.
+    Until then the older ones stay whole. From then until ``run.json`` is written the folder counts as
+    unfinished.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,21 +53,23 @@ class OutputWriter:
         self._words: dict[str, str] = {}
         self._names: set[str] = set()  # of TextGrids, without case
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RUN).unlink(missing_ok=True)
-        if (folder / TEXTGRIDS).exists():  # of utterances that may be gone by now
-            shutil.rmtree(folder / TEXTGRIDS)
+        shutil.rmtree(folder / _NEW_TEXTGRIDS, ignore_errors=True)  # of a run that was stopped
 
     def add(self, utterance: Utterance, alignment: Alignment) -> str:
         """Write an utterance's TextGrid and keep its lines; returns where, relative to the folder."""
         name = self._textgrid_name(utterance)
         tiers = {"words": alignment.words, "phones": alignment.phones}
-        write_textgrid(self.folder / name, alignment.seconds, tiers)
+        write_textgrid(self.folder / _NEW_TEXTGRIDS / name, alignment.seconds, tiers)
         self._phones[utterance.utterance_id] = _lines(utterance.utterance_id, alignment.phones)
         self._words[utterance.utterance_id] = _lines(utterance.utterance_id, alignment.words)
-        return name
+        return f"{TEXTGRIDS}/{name}"
 
     def finish(self, outcomes: Sequence[Outcome], emotions: Sequence[EmotionSummary]) -> None:
-        """Write the tables, in the order of the outcomes."""
+        """Replace what was there: TextGrids, and tables in the order of the outcomes."""
+        (self.folder / RUN).unlink(missing_ok=True)
+        if (self.folder / TEXTGRIDS).exists():  # of utterances that may be gone by now
+            shutil.rmtree(self.folder / TEXTGRIDS)
+        (self.folder / _NEW_TEXTGRIDS).replace(self.folder / TEXTGRIDS)
         for file, lines, label in ((PHONES, self._phones, "phone"), (WORDS, self._words, "word")):
             rows = (lines.get(outcome.utterance.utterance_id, "") for outcome in outcomes)
             write_text(self.folder / file, f"utterance_id,start,end,{label}\n" + "".join(rows))
@@ -80,7 +84,7 @@ class OutputWriter:
             number += 1
             name = f"{stem}-{number}"
         self._names.add(name.casefold())
-        return f"{TEXTGRIDS}/{name}.TextGrid"
+        return f"{name}.TextGrid"
 
 
 def _lines(utterance_id: str, segments: Sequence[Segment]) -> str:
@@ -125,4 +129,17 @@ def find_outputs(folder: Path) -> StoredAlignments | None:
     if not (folder / RUN).is_file():
         return None
     run = read_json(folder / RUN)
+    if not (folder / PHONES).is_file():
+        raise LayersimError(
+            f"{folder / PHONES}: is gone, though {RUN} says it was written. Make it anew: layersim align."
+        )
     return StoredAlignments(folder / PHONES, str(run["results"]["phone_set"]), run)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether all that ``run.json`` says was written is there."""
+    if not (folder / RUN).is_file():
+        return False
+    tables = all((folder / name).is_file() for name in (PHONES, WORDS, UTTERANCES, EMOTIONS))
+    grids = sum(1 for _ in (folder / TEXTGRIDS).rglob("*.TextGrid"))
+    return tables and grids == read_json(folder / RUN)["results"]["aligned"]

@@ -18,6 +18,7 @@ from layersim.errors import LayersimError
 from layersim.settings import FILE_NAME
 
 _SHOWN = 10  # reasons and words
+_REASONS = 3  # among the notes
 
 
 class AlignResult(BaseModel):
@@ -162,7 +163,9 @@ def alignment_notes(
             if row.failed
         )
         notes.append(f"{failures.total()} utterances have no alignment: {shares}")
-        notes += [f"{count} x {reason}" for reason, count in failures.most_common(3)]
+        notes += [f"{count} x {reason}" for reason, count in failures.most_common(_REASONS)]
+        if len(failures) > _REASONS:
+            notes.append(f"and {len(failures) - _REASONS} more reasons: see utterances.csv")
     machine = sum(outcome.utterance.machine_text for outcome in outcomes)
     if machine:
         notes.append(f"{machine} texts were written by {checkpoint}, not by a person; look at some")

@@ -7,6 +7,7 @@ however hard, goes on with the shards that are missing and ends with the bytes t
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
+
+
+logger = logging.getLogger(__name__)
 
 
 class ExtractConfig(StageConfig):
@@ -211,6 +215,11 @@ def _find_phones(
         return Phones(found.phones, entry.phone_set, config.phones, tuple(found.notes), found.durations)
     stored = find_outputs(workspace.align_folder(name))
     if stored is None:
+        if workspace.align_folder(name).is_dir():
+            logger.warning(
+                "%s: its alignment was begun and not finished, so no phones are pooled. To have them: "
+                "layersim align, then layersim extract --force", name,
+            )  # fmt: skip
         return None
     stored.refuse_if_stale(name, manifest)
     found = read_alignments(stored.phones, names)

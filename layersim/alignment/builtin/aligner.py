@@ -82,8 +82,9 @@ def align_builtin(
     jobs : int
         Processes that align at once.
     progress : callable
-        Gets ``measuring voices`` in speakers, ``reading recordings`` in seconds, ``hearing synthetic speech``
-        in lines, ``training the aligner`` in rounds, then ``aligning`` in utterances.
+        Gets ``measuring voices`` in speakers, ``reading recordings`` in utterances (an hour of speech at
+        most), ``hearing synthetic speech`` in lines, ``training the aligner`` in rounds, then ``aligning`` in
+        utterances.
 
     Yields
     ------

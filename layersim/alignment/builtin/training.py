@@ -112,7 +112,7 @@ def training_set(recordings: Sequence[Recording], seed: int, progress: Progress 
         ends = heard[:first], heard[stop:]
         found.append(Heard(recording, heard[first:stop], frames[first:stop, 0], ends))
         seconds += len(frames) * SHIFT
-        progress("reading recordings", min(seconds, _SECONDS), _SECONDS)
+        progress("reading recordings", len(found), sum(map(len, shuffled)))
         if seconds >= _SECONDS:
             break
     return found
