@@ -149,7 +149,8 @@ def _prepare(workspace: Workspace, name: str, config: AlignConfig, progress: Pro
     if config.transcribe is None and not any(utterance.text for utterance in utterances):
         raise LayersimError(
             f"{entry.manifest}: no utterance has a text, and what is not known cannot be aligned. Fill the "
-            "column text, or let a model write it: layersim align --transcribe MODEL (a Whisper checkpoint)."
+            "column text, or let a model write it: layersim align --transcribe MODEL (a Whisper checkpoint); "
+            "or leave this corpus out: layersim align --corpus OTHER."
         )
     folder = workspace.align_folder(name)
     if config.transcribe is not None and (folder / TRANSCRIPTS).is_file():

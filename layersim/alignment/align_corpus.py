@@ -170,7 +170,7 @@ def _follow(group: Sequence[Utterance], aligned: Aligned, writer: OutputWriter) 
         outcomes[utterance.utterance_id] = (
             _outcome(utterance, fitting, unknown, writer)
             if isinstance(fitting, Alignment)
-            else Outcome(utterance, fitting.reason)
+            else Outcome(utterance, fitting.reason, unknown_words=unknown)
         )
     for name, utterance in utterance_of.items():
         outcomes.setdefault(name, Outcome(utterance, "the aligner gave nothing for it"))

@@ -591,6 +591,17 @@ def test_an_acoustic_models_file_is_looked_for_from_the_workspace_on_and_its_con
         align(workspace, resolved)
 
 
+def test_unknown_words_of_an_utterance_that_failed_are_counted_too(make: Make) -> None:
+    workspace = make(english=manifest_rows("english"))
+    align(workspace, settings(), aligner=EvenAligner(fail=("u01",)))  # two of its words are unknown
+    row = table(workspace.align_folder("english") / "utterances.csv")[1]
+    assert (row["utterance_id"], row["failure"], row["unknown_words"]) == (
+        "u01",
+        "too short for its phones",
+        "2",
+    )
+
+
 def test_a_run_that_fails_leaves_the_alignments_that_were_there_whole(make: Make) -> None:
     class Failing(EvenAligner):
         def align(
