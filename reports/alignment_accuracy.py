@@ -44,6 +44,7 @@ from layersim.metrics import percentile_interval, speaker_weights
 Vowels = dict[str, list[Segment]]  # utterance id -> its vowels
 Key = Callable[[Recording], str]
 
+_STOPS = "ptkʈ"  # first letters of the stops and affricates of Mandarin
 _COLUMNS = ("vowels", "missed %", "extra %", "≤ 10 ms %", "≤ 20 ms %", "95 % interval", "≤ 25 ms %",
             "≤ 50 ms %", "median ms", "bias start ms", "bias end ms", "IoU")  # fmt: skip
 
@@ -102,6 +103,7 @@ def casia(folder: Path, work: Path) -> None:
     table = table[table["syllable"] != "SIL"]
     times = {name: rows[["start", "end"]].to_numpy() for name, rows in table.groupby("utt_id")}
     errors: dict[str, list[np.ndarray]] = {"all": []}
+    initials: dict[str, list[np.ndarray]] = {}  # first phone of a syllable -> its errors
     failed = other = 0
     for recording in recordings:
         result, own = results[recording.utterance_id], times.get(recording.utterance_id)
@@ -114,6 +116,13 @@ def casia(folder: Path, work: Path) -> None:
         difference = np.array([(word.start, word.end) for word in result.words]) - own
         for name in ("all", emotions[recording.utterance_id], recording.speaker):
             errors.setdefault(name, []).append(difference)
+        first_phones = {phone.start: phone.label for phone in reversed(result.phones)}
+        for word, row in zip(result.words, difference, strict=True):
+            initials.setdefault(first_phones[word.start], []).append(row[None])
+    begin_with_a_stop = [parts for label, parts in initials.items() if label[0] in _STOPS]
+    others = [parts for label, parts in initials.items() if label[0] not in _STOPS]
+    errors["begins with a stop or affricate"] = [row for parts in begin_with_a_stop for row in parts]
+    errors["begins with another sound"] = [row for parts in others for row in parts]
     print(f"\n### CASIA, the corpus's own syllable times ({len(recordings)} utterances, 4 speakers)\n")
     print(f"Left out: {other} utterances with another number of syllables, or none; {failed} not aligned.\n")
     print(

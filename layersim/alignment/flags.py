@@ -4,7 +4,7 @@
 ``durations``           A phone longer than 0.5 s, or more than a third of the phones at 30 ms or less, which
                         is the shortest that a model of three states can say: the words are not what is said,
                         or lie on silence. In Emo-DB's hand labels (acted, seven emotions, 12,372 phones) the
-                        longest phone has 0.36 s, and no utterance has more than 29 % of so short phones.
+                        longest phone has 0.36 s, and no utterance has more than 27 % of so short phones.
 ``silence``             Less than half of the time from the first phone's start to the last one's end is
                         speech. In the same labels the lowest share is 0.53.
 ``score``               Log-likelihood per frame more than 3.5 robust standard deviations (1.4826 times the

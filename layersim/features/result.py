@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,10 @@ def _count_zeros(emotions: list[str], frames: pd.Series) -> Counter[str]:
     return Counter(emotion for emotion, count in zip(emotions, frames.tolist(), strict=True) if count == 0)
 
 
+def _by_emotion(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{emotion} {count}" for emotion, count in counts.items() if count)
+
+
 def _phone_notes(total: PhoneCounts, by_emotion: dict[str, PhoneCounts]) -> list[str]:
     """Say, by emotion, what is not there: an emotion that aligns worse than others is a confound."""
     notes = []
@@ -166,21 +171,13 @@ def _phone_notes(total: PhoneCounts, by_emotion: dict[str, PhoneCounts]) -> list
         )
         notes.append(f"{total.without_alignment} utterances have no phones: {shares}")
     if total.nearest_frame:
-        shares = ", ".join(
-            f"{emotion} {counts.nearest_frame}"
-            for emotion, counts in by_emotion.items()
-            if counts.nearest_frame
-        )
+        shares = _by_emotion({name: counts.nearest_frame for name, counts in by_emotion.items()})
         notes.append(
             f"{total.nearest_frame:,} of {total.pooled:,} pooled phones hold no frame's centre and take the "
             f"nearest frame: {shares}"
         )
     if total.nearest_in_middle:
-        shares = ", ".join(
-            f"{emotion} {counts.nearest_in_middle}"
-            for emotion, counts in by_emotion.items()
-            if counts.nearest_in_middle
-        )
+        shares = _by_emotion({name: counts.nearest_in_middle for name, counts in by_emotion.items()})
         notes.append(
             f"the middle thirds of {total.nearest_in_middle:,} of {total.pooled:,} pooled phones hold no "
             f"frame's centre and take the nearest frame: {shares}"

@@ -171,9 +171,9 @@ def test_the_table_and_the_textgrids_read_back_as_the_same_alignment(make: Make)
 
 
 def test_textgrids_open_in_praatio_and_in_praat_itself(make: Make) -> None:
+    import parselmouth
     from praatio import textgrid
 
-    parselmouth = pytest.importorskip("parselmouth")
     workspace = make(english=manifest_rows("english"))
     align(workspace, settings(), aligner=EvenAligner())
     file = workspace.align_folder("english") / "textgrids/s1/u01.TextGrid"

@@ -86,7 +86,6 @@ def recording(name: str, text: str) -> Recording:
 def test_the_built_in_aligner_gets_words_and_what_has_none_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pytest.importorskip("kaldi_hmm_gmm")
     asked: dict[str, Any] = {}
 
     def fake(recordings: list[Recording], folder: Path, **others: Any) -> Any:

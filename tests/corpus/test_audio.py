@@ -53,8 +53,8 @@ def test_the_header_tells_the_length_of_what_is_read(tmp_path, rate):
      ("au", "ULAW"), ("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III")],
 )  # fmt: skip
 def test_formats_agree_on_what_they_hold(tmp_path, suffix, subtype):
-    if suffix.upper() not in soundfile.available_formats():
-        pytest.skip(f"this libsndfile has no {suffix}")
+    if suffix == "mp3" and "MP3" not in soundfile.available_formats():
+        pytest.skip("this libsndfile has no mp3: it is older than 1.1")
     wave = sine(0.5, 44_100)
     file = save(tmp_path / f"tone.{suffix}", np.stack([wave, wave], axis=1), 44_100, subtype=subtype)
     found = read_audio(file)

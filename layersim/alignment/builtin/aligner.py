@@ -98,9 +98,8 @@ def align_builtin(
     """
     if not recordings:
         return
-    recordings = sorted(
-        recordings, key=lambda recording: recording.utterance_id
-    )  # whatever the manifest's order
+    # The manifest's order is no property of the speech.
+    recordings = sorted(recordings, key=lambda recording: recording.utterance_id)
     groups = by_speaker(recordings)
     fingerprint = _fingerprint(recordings, language, phone_set, seed)
     parts = _prepare_folder(folder, fingerprint, groups)

@@ -6,8 +6,6 @@ import pytest
 from layersim.alignment.aligned import Word
 from layersim.alignment.builtin.acoustic_model import SILENCE, STATES, UNNAMED, AcousticModel, Span
 
-pytest.importorskip("kaldi_hmm_gmm")
-
 SOUNDS = {SILENCE: (0.0, 0.0, 0.0), "a": (6.0, 0.0, 0.0), "b": (0.0, 6.0, 0.0), "c": (0.0, 0.0, 6.0)}
 AB = Word("ab", (("a", "b"),))
 C = Word("c", (("c",),))

@@ -28,9 +28,6 @@ from layersim.alignment.segments import Segment, clean_segments
 from layersim.alignment.textgrid import read_textgrid
 from layersim.errors import LayersimError
 
-pytest.importorskip("kaldi_hmm_gmm")
-pytest.importorskip("kaldi_native_fbank")
-
 TEXTS = (
     "She had your dark suit in greasy wash water.",
     "When it rains, my brother never goes out on Monday.",

@@ -5,8 +5,6 @@ import pytest
 
 from layersim.alignment.builtin.cepstra import SHIFT, Normaliser, cepstra, with_derivatives
 
-pytest.importorskip("kaldi_native_fbank")
-
 
 def test_frames_lie_every_5_ms_and_begin_half_a_shift_after_the_start():
     wave = np.zeros(16_000, dtype=np.float32)

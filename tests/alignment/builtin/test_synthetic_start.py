@@ -174,7 +174,6 @@ def test_spans_cover_all_frames_and_a_frame_belongs_to_the_phone_at_its_middle(t
     ids=["German", "Mandarin"],
 )
 def test_synthetic_speech_is_labelled_with_the_words_first_pronunciations(texts, language, voice):
-    pytest.importorskip("kaldi_native_fbank")
     said = pronounce(texts, language)
     transcripts = list(zip(texts, said.words, strict=True))
     told: list[tuple[str, float, float]] = []
@@ -202,7 +201,6 @@ def test_synthetic_speech_is_labelled_with_the_words_first_pronunciations(texts,
 
 
 def test_another_seed_lays_other_noise_under_the_same_times():
-    pytest.importorskip("kaldi_native_fbank")
     said = pronounce(["Das ist gut."], "de")
     transcripts = [("Das ist gut.", said.words[0])]
     one, two = (synthetic_utterances(transcripts, "de", said.phone_set, seed)[0] for seed in (0, 1))
@@ -211,7 +209,6 @@ def test_another_seed_lays_other_noise_under_the_same_times():
 
 
 def test_vowels_are_labelled_where_it_is_loud():
-    pytest.importorskip("kaldi_native_fbank")
     said = pronounce(["Sag es mir bitte."], "de")
     for frames, spans in synthetic_utterances(
         [("Sag es mir bitte.", said.words[0])], "de", said.phone_set, 0

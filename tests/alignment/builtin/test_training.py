@@ -26,9 +26,6 @@ from layersim.alignment.builtin.training import (
 from layersim.alignment.phone_set import load_phone_set
 from layersim.errors import LayersimError
 
-pytest.importorskip("kaldi_hmm_gmm")
-pytest.importorskip("kaldi_native_fbank")
-
 IPA = load_phone_set("mfa-ipa")
 TAS = Word("tas", (("t", "a", "s"),))
 SOUNDS = {SILENCE: (0.0, 0.0, 0.0), "t": (9.0, 0.0, 0.0), "a": (0.0, 9.0, 0.0), "s": (0.0, 0.0, 9.0)}

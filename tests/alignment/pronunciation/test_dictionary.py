@@ -112,7 +112,6 @@ def test_han_text_is_parted_into_the_longest_words(write):
 
 
 def test_a_dictionary_of_syllables_reads_han_text_by_its_readings(shared):
-    pytest.importorskip("pypinyin")
     dictionary = read_dictionary(shared / "dictionaries" / "mandarin_pinyin.dict")
     assert said(dictionary, "女银行的OK") == [
         ("女", ["n v"]), ("银", ["i n"]), ("行", ["h a ng"]), ("的", ["d e"]), ("OK", []),
@@ -120,7 +119,6 @@ def test_a_dictionary_of_syllables_reads_han_text_by_its_readings(shared):
 
 
 def test_corpora_are_covered_by_the_published_dictionaries(shared):
-    pytest.importorskip("pypinyin")
     for name in ("mandarin_china_mfa", "mandarin_pinyin"):
         dictionary = read_dictionary(shared / "dictionaries" / f"{name}.dict")
         assert all(forms for _, forms in said(dictionary, "就是下雨也去。国华来完成。四万四块四。")), name

@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -157,10 +156,11 @@ def test_settings_that_espeak_does_not_have_are_refused(change, message):
         Line(**{"text": "Hello.", "voice": "en-us", **change})
 
 
-def test_an_engine_that_dies_is_reported(monkeypatch):
-    monkeypatch.setattr(
-        sys, "executable", shutil.which("false") or pytest.skip("no program that fails at once")
-    )
+def test_an_engine_that_dies_is_reported(monkeypatch, tmp_path):
+    dying = tmp_path / "dying"
+    dying.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    dying.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(dying))
     with pytest.raises(
         LayersimError, match=r"ended before it had spoken .* Reinstall the package espeakng-loader"
     ):

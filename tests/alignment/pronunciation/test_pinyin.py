@@ -11,8 +11,6 @@ from layersim.alignment.pronunciation.mandarin import count, pronounce_mandarin,
 from layersim.alignment.pronunciation.pinyin import PHONE_SET, syllable_phones
 from layersim.alignment.pronunciation.transcript import tokens
 
-pypinyin = pytest.importorskip("pypinyin")
-
 NASALS = {"m", "n", "ng", "hm", "hng"}
 # How MFA's dictionary of Mandarin writes what the table writes otherwise (its docstring says so), and the
 # secondary articulations and lost glides that it writes and the table does not.

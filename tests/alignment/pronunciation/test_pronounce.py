@@ -38,7 +38,6 @@ def test_flaps_depend_on_the_next_word():
 
 
 def test_mandarin_is_pronounced_by_its_readings():
-    pytest.importorskip("pypinyin")
     result = pronounce(["就是下雨也去。"], "zh")
     assert said(result) == {
         "就": ["tɕ j ow"], "是": ["ʂ ʐ̩"], "下": ["ɕ j a"], "雨": ["y"], "也": ["j e"], "去": ["tɕʰ y"],
@@ -48,8 +47,6 @@ def test_mandarin_is_pronounced_by_its_readings():
 
 @pytest.mark.parametrize(("corpus", "language"), [("emodb", "de"), ("ravdess", "en"), ("casia", "zh")])
 def test_every_word_of_real_corpora_has_known_phones(shared, corpus, language):
-    if language == "zh":
-        pytest.importorskip("pypinyin")
     texts = pd.read_csv(shared / "data" / corpus / "metadata.csv", dtype=str)["text"].tolist()
     result = pronounce(texts, language)
     assert len(result.words) == len(texts)
@@ -123,7 +120,6 @@ def test_single_words_in_another_script_are_counted():
 
 
 def test_latin_words_in_mandarin_are_counted():
-    pytest.importorskip("pypinyin")
     result = pronounce(["我说OK了,买3个。"], "zh")
     assert result.unknown == {"OK": 1}
     assert said(result)["3"] == ["s a n"]
