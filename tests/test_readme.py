@@ -40,8 +40,8 @@ def test_the_readme_has_the_everyday_commands_and_they_are_found_by_this_test() 
 
 def test_ci_installs_and_tests_as_the_readme_says() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert "pip install '.[align,dev]' && pytest" in CODE
-    assert "pip install --quiet '.[align,dev]'" in script
+    assert "pip install '.[dev]' && pytest" in CODE
+    assert "pip install --quiet '.[dev]'" in script
     assert re.search(r"^pytest\b", script, re.MULTILINE)
 
 

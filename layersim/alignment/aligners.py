@@ -63,7 +63,7 @@ class Builtin:
         from layersim.alignment.builtin.kaldi import hmm_gmm
         from layersim.alignment.pronunciation.pronounce import pronounce
 
-        hmm_gmm()  # if it is not installed, that is said before anything is pronounced
+        hmm_gmm()  # if it cannot be imported, that is said before anything is pronounced
         said = pronounce([recording.text for recording in recordings], language, self.dictionary)
         spoken = [replace(r, words=words) for r, words in zip(recordings, said.words, strict=True)]
         unknown_in = {

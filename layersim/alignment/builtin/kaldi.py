@@ -1,7 +1,7 @@
 """Kaldi's parts as pip packages them, imported when first used.
 
 kaldi-hmm-gmm and kaldifst exchange transducers as C++ objects: kaldi-hmm-gmm 1.1.4 works with kaldifst 1.7.15
-to 1.7.17 and raises TypeError with others. All three belong to the extra ``align``.
+to 1.7.17 and raises TypeError with others.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def _package(name: str) -> Any:
     Raises
     ------
     LayersimError
-        If it is not installed.
+        If it is missing, or a broken build.
     """
     try:
         return import_module(name)
     except ImportError as error:
         raise LayersimError(
-            f"{name.replace('_', '-')} cannot be imported ({error}). Install what the built-in aligner "
-            "needs: pip install 'layersim[align]'"
+            f"{name.replace('_', '-')} cannot be imported ({error}). The built-in aligner needs it, and it "
+            "comes with layersim: install layersim again, or take --aligner mfa."
         ) from None

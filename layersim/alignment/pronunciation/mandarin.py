@@ -23,7 +23,6 @@ from typing import Any
 from layersim.alignment.aligned import Word
 from layersim.alignment.pronunciation.pinyin import syllable_phones
 from layersim.alignment.pronunciation.transcript import Token, is_han
-from layersim.errors import LayersimError
 
 _DIGITS = "零一二三四五六七八九"
 _NUMBER = re.compile(r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?(?P<percent>%)?")
@@ -39,20 +38,11 @@ Phones = tuple[str, ...]
 def readings(text: str) -> list[str]:
     """Read Han characters in context: a syllable each with a tone digit, 5 for the neutral tone.
 
-    Raises
-    ------
-    LayersimError
-        If pypinyin is not installed.
-
     >>> readings("银行的")
     ['yin2', 'hang2', 'de5']
     """
-    try:
-        from pypinyin import Style, lazy_pinyin
-    except ImportError:
-        raise LayersimError(
-            "the pronunciation of Mandarin needs pypinyin: pip install 'layersim[align]'."
-        ) from None
+    from pypinyin import Style, lazy_pinyin  # here: its dictionaries take a moment to load
+
     unread: Any = _one_each  # pypinyin's annotation knows functions to a string only, its manual lists too
     return lazy_pinyin(text, style=Style.TONE3, neutral_tone_with_five=True, v_to_u=True, errors=unread)
 

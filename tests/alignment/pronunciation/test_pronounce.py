@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 
 import pandas as pd
 import pytest
@@ -173,12 +172,6 @@ def test_a_dictionary_of_unknown_phones_has_no_set_and_a_note(tmp_path):
     result = pronounce(["ja"], "de", file)
     assert result.phone_set is None
     assert "no built-in phone set knows its phones, such as qx1, qx2" in result.notes[0]
-
-
-def test_mandarin_without_pypinyin_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pypinyin", None)
-    with pytest.raises(LayersimError, match=r"needs pypinyin: pip install 'layersim\[align\]'"):
-        pronounce(["你好"], "zh")
 
 
 def test_one_string_is_a_mistake_of_the_caller():
