@@ -21,7 +21,10 @@ def init(
     corpus: Annotated[
         list[str], typer.Option(help="A corpus and its folder; twice or more.", metavar="NAME=PATH")
     ],
-    encoder: Annotated[str, typer.Option(help="Checkpoint folder or hub id.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint folder or hub id [layersim-mini: small, comes along, for trying]."),
+    ] = None,
     alignments: Annotated[
         list[str], typer.Option(help="Phone times: TextGrids, MFA json/csv, a table.", metavar="NAME=PATH")
     ] = [],  # noqa: B006 - typer copies it

@@ -19,6 +19,9 @@ from layersim.workspace import CorpusEntry, Progress, Workspace, no_progress
 
 logger = logging.getLogger(__name__)
 
+DEMONSTRATION_ENCODER = (
+    "layersim-mini"  # the one that comes with layersim; see `layersim.encoders.checkpoint`
+)
 MINIMUM_COVERAGE = 0.5  # a phone set that explains fewer than half of the labels is the wrong one
 
 
@@ -81,7 +84,7 @@ class Study:
 def create_study(
     root: Path,
     corpora: Mapping[str, CorpusSource],
-    encoder: str,
+    encoder: str | None = None,
     *,
     progress: Progress = no_progress,
     force: bool = False,
@@ -90,8 +93,9 @@ def create_study(
 
     Parameters
     ----------
-    encoder : str
-        A hub id, or the folder of a checkpoint.
+    encoder : str, optional
+        A hub id, or the folder of a checkpoint. Without it, the small encoder that comes with layersim, which
+        is for trying things out; the study's notes say so.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def create_study(
     """
     if (root / FILE_NAME).exists() and not force:
         raise LayersimError(f"{root / FILE_NAME} exists. Choose another folder, or replace it with --force.")
-    encoder = _encoder_name(encoder)
+    encoder = _encoder_name(DEMONSTRATION_ENCODER if encoder is None else encoder)
     imports, entries, notes = {}, {}, []
     for count, (name, source) in enumerate(corpora.items()):
         progress("importing", count, len(corpora))
@@ -118,6 +122,12 @@ def create_study(
             phone_set=phone_set,
         )
     progress("importing", len(corpora), len(corpora))
+    if encoder == DEMONSTRATION_ENCODER:
+        notes.append(
+            f"encoder {encoder}: a small one for demonstration that comes with layersim. For research name a "
+            "checkpoint in layersim.toml or with --encoder, such as microsoft/wavlm-base-plus or "
+            "openai/whisper-base."
+        )
     names = list(imports)
     for other in names[1:]:
         if not shared_emotions(imports[names[0]].manifest, imports[other].manifest):

@@ -82,3 +82,25 @@ def test_an_encoder_folder_that_is_not_there_is_refused(corpus: Corpus, tmp_path
     sources = {"one": CorpusSource(corpus("one")), "two": CorpusSource(corpus("two"))}
     with pytest.raises(LayersimError, match=r"encoder \./models/none: no such folder"):
         create_study(tmp_path / "ws", sources, "./models/none")
+
+
+def test_without_an_encoder_the_shipped_one_is_taken_and_called_a_demonstration(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    sources = {"one": CorpusSource(corpus("one")), "two": CorpusSource(corpus("two"))}
+    study = create_study(tmp_path / "ws", sources)
+    assert Workspace.read(tmp_path / "ws").encoder == "layersim-mini"
+    assert "encoder layersim-mini: a small one for demonstration" in study.to_table()
+    named = create_study(tmp_path / "named", sources, "openai/whisper-base")
+    assert not any("demonstration" in note for note in named.notes)
+
+
+def test_a_folder_of_the_shipped_encoders_name_is_taken_before_it(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {"one": CorpusSource(corpus("one")), "two": CorpusSource(corpus("two"))}
+    (tmp_path / "layersim-mini").mkdir()
+    monkeypatch.chdir(tmp_path)
+    study = create_study(tmp_path / "ws", sources, "layersim-mini")
+    assert study.workspace.encoder == str(tmp_path / "layersim-mini")
+    assert study.notes == []

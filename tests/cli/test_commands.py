@@ -121,6 +121,11 @@ def test_init_writes_a_workspace_and_says_what_it_found(
     assert code == 1
     assert "--force" in err
 
+    code, out, err = run_cli(["init", "mini", *arguments[2:6]], tmp_path)
+    assert code == 0, err
+    assert "encoder layersim-mini: a small one for demonstration" in out
+    assert (tmp_path / "mini" / "layersim.toml").read_text("utf-8").count('encoder = "layersim-mini"') == 1
+
     code, out, err = run_cli(["corpus", "check"], tmp_path / "ws")
     assert code == 0, err
     assert "one" in out
