@@ -1,0 +1,1 @@
+"""What an encoder's layers know, measured by linear probes: phones, speakers and emotions."""
