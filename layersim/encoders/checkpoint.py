@@ -1,4 +1,4 @@
-"""Find a checkpoint: a folder, or a model hub's repository made into one. Safetensors only.
+"""Find a checkpoint: a folder, the one that is shipped, or a model hub's repository. Safetensors only.
 
 Weights in pickle files (``pytorch_model.bin``) are never read, since unpickling runs code. Several known
 checkpoints (WavLM among them) keep only such files on their main branch, and a conversion to safetensors
@@ -15,6 +15,8 @@ from typing import Any
 
 from layersim.errors import LayersimError
 from layersim.workspace import files_sha256
+
+EMBEDDED = "layersim-mini"  # shipped with the package, in a folder beside this file
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Not *.safetensors: some repositories keep the same weights several times, in other precisions.
@@ -50,7 +52,9 @@ class Checkpoint:
 
 
 def find_checkpoint(checkpoint: str) -> Checkpoint:
-    """Find a local folder, or fetch a hub id (``owner/name`` or ``owner/name@revision``).
+    """Find a local folder or ``layersim-mini``, or fetch a hub id (``owner/name``, ``owner/name@revision``).
+
+    A local folder called ``layersim-mini`` goes before the one that is shipped.
 
     Raises
     ------
@@ -59,6 +63,8 @@ def find_checkpoint(checkpoint: str) -> Checkpoint:
         safetensors file in it.
     """
     folder = Path(checkpoint).expanduser()
+    if checkpoint == EMBEDDED and not folder.is_dir():
+        folder = Path(__file__).with_name(EMBEDDED)
     if folder.is_dir():
         files = _weight_files(folder, checkpoint)
         return Checkpoint(folder.resolve().name, folder, None, files_sha256(files))
@@ -66,7 +72,7 @@ def find_checkpoint(checkpoint: str) -> Checkpoint:
     if folder.exists() or not _HUB_ID.fullmatch(name):
         raise LayersimError(
             f"{checkpoint}: no such folder, and not a hub id. Give a folder that holds config.json and "
-            "model.safetensors, or an id such as microsoft/wavlm-base-plus."
+            f"model.safetensors, an id such as microsoft/wavlm-base-plus, or {EMBEDDED}."
         )
     folder, notes = _fetch(name, revision or None), list[str]()
     if not revision and not list(folder.glob("*.safetensors")):

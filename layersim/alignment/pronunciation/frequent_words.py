@@ -13,7 +13,7 @@ FEWEST_WORDS = 20  # of text: below that a share says little
 CLEAR_SHARE, CLEAR_LEAD = 0.2, 3.0  # of all words; times the share of the language that was named
 
 # Articles, pronouns, prepositions, conjunctions, forms of to be and to have; by espeak-ng's voice.
-_COMMON = {
+COMMON_WORDS = {
     "en": "the and of to a in is it you that he was for on are with his they at be this have from or had by "
           "not but what we can there all were she her their",
     "de": "der die das und ist in zu den nicht von sie mit es ich auf sich ein eine dem wir er auch als an "
@@ -38,7 +38,7 @@ _COMMON = {
     "fi": "ja on ei se että oli hän ole mutta joka kun niin myös en ovat mitä tai sen minä",
     "id": "yang dan di itu dengan untuk tidak ini dari dalam akan pada juga saya ke adalah ada kita",
 }  # fmt: skip
-_WORDS = {voice: frozenset(words.split()) for voice, words in _COMMON.items()}
+_WORDS = {voice: frozenset(words.split()) for voice, words in COMMON_WORDS.items()}
 
 
 def likelier_language(words: Mapping[str, int], voice: str) -> str | None:

@@ -1,0 +1,120 @@
+"""Pretrain layersim-mini from nothing but espeak-ng: ``python tools/pretrain_mini.py --work FOLDER``.
+
+Two rounds, as HuBERT has them: first the units are clusters of MFCC (and, beside them, of prosody), then
+clusters of what a middle block of the first round's network puts out (and, again, of prosody). The second
+round goes on from the first one's weights. Speech is made on the way; nothing is downloaded. Kill it whenever
+you like: started again with the same folder, it goes on from the last few minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from mini.network import Predictor, load_weights, save_encoder
+from mini.speech import Batch, make_batches
+from mini.targets import Codebook
+from mini.training import Round, train
+from safetensors.torch import load_file, save_file
+
+SOUNDS, PROSODIES, OWN = 100, 64, 200  # units of each kind
+MIDDLE = 6  # block whose outputs the second round's units are clusters of
+_SAMPLE_JOBS = 6  # that the clusters are found on, some 40 minutes of speech
+_ROUND_JOBS = 1_000_000  # apart: no round hears another one's speech, nor do the samples
+
+
+def main() -> None:
+    """Parse, then run or resume both rounds."""
+    arguments = _parser().parse_args()
+    folder: Path = arguments.work
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(arguments.seed)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    common = {
+        "folder": folder, "seed": arguments.seed, "device": arguments.device, "workers": arguments.workers,
+        "say": say,
+    }  # fmt: skip
+
+    books = _acoustic_codebooks(folder / "units-1.safetensors", arguments.seed)
+    model = Predictor({"sound": SOUNDS, "prosody": PROSODIES}).to(arguments.device)
+
+    def acoustic(batch: Batch) -> dict[str, torch.Tensor]:
+        return {
+            "sound": books["sound"].units(torch.from_numpy(batch.mfcc).to(arguments.device)),
+            "prosody": books["prosody"].units(torch.from_numpy(batch.prosody).to(arguments.device)),
+        }
+
+    train(model, acoustic, Round("round-1", arguments.steps[0], arguments.peak, 0), **common)
+    save_encoder(model.encoder, folder / "round-1")
+
+    teacher = Predictor({"sound": SOUNDS, "prosody": PROSODIES}).to(arguments.device).eval()
+    teacher.load_state_dict(model.state_dict())
+    own = _own_codebook(folder / "units-2.safetensors", teacher, arguments.seed, arguments.device)
+
+    def learned(batch: Batch) -> dict[str, torch.Tensor]:
+        frames = teacher.layer(torch.from_numpy(batch.clean).to(arguments.device), MIDDLE)
+        return {"sound": own.units(frames), "prosody": acoustic(batch)["prosody"]}
+
+    student = Predictor({"sound": OWN, "prosody": PROSODIES}).to(arguments.device)
+    load_weights(student.encoder, folder / "round-1")
+    train(student, learned, Round("round-2", arguments.steps[1], arguments.peak / 2, _ROUND_JOBS), **common)
+    save_encoder(student.encoder, arguments.export or folder / "round-2")
+    say(f"saved {arguments.export or folder / 'round-2'}")
+
+
+def _acoustic_codebooks(file: Path, seed: int) -> dict[str, Codebook]:
+    if not file.exists():
+        sample = _sample(seed)
+        found = {
+            "sound": Codebook.fit(
+                np.concatenate([b.mfcc.reshape(-1, b.mfcc.shape[2]) for b in sample]), SOUNDS, seed
+            ),
+            "prosody": Codebook.fit(
+                np.concatenate([b.prosody.reshape(-1, b.prosody.shape[2]) for b in sample]), PROSODIES, seed
+            ),
+        }
+        save_file({kind: book.centres for kind, book in found.items()}, file)
+        say("found the units of sound and of prosody")
+    return {kind: Codebook(centres) for kind, centres in load_file(file).items()}
+
+
+def _own_codebook(file: Path, teacher: Predictor, seed: int, device: str) -> Codebook:
+    if not file.exists():
+        layers = [teacher.layer(torch.from_numpy(b.clean).to(device), MIDDLE).cpu() for b in _sample(seed)]
+        frames = np.concatenate([layer.reshape(-1, layer.shape[2]).numpy() for layer in layers])
+        save_file({"own": Codebook.fit(frames, OWN, seed).centres}, file)
+        say(f"found the units of block {MIDDLE}")
+    return Codebook(load_file(file)["own"])
+
+
+def _sample(seed: int) -> list[Batch]:
+    return [batch for job in range(_SAMPLE_JOBS) for batch in make_batches(seed, 2 * _ROUND_JOBS + job)]
+
+
+def say(words: str) -> None:
+    """Print a line of progress."""
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder that keeps the run's state")
+    parser.add_argument("--export", type=Path, help="where the encoder goes (default: WORK/round-2)")
+    parser.add_argument("--steps", type=int, nargs=2, default=(1400, 2400), help="of each round")
+    parser.add_argument("--peak", type=float, default=1.5e-3, help="learning rate of the first round")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, help="of torch (default: torch's own choice)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make speech")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
