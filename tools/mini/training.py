@@ -88,11 +88,14 @@ def train(
     state_file, log_file = folder / f"{stage.name}.pt", folder / f"{stage.name}.csv"
     optimiser = torch.optim.AdamW(model.parameters(), lr=stage.peak, betas=(0.9, 0.98), weight_decay=0.01)
     done, seconds = 0, 0.0
-    if state_file.exists():
+    if not state_file.exists():
+        log_file.unlink(missing_ok=True)
+    else:
         state = torch.load(state_file, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         done, seconds = state["step"], state["seconds"]
+        _forget_after(log_file, done)
         say(f"{stage.name}: goes on after step {done}")
     if done >= stage.steps:
         return
@@ -118,7 +121,7 @@ def train(
         if (step + 1) % LOG_EVERY == 0:
             row = {name: value / LOG_EVERY for name, value in sums.items()}
             sums = {}
-            _log(log_file, step + 1, time.monotonic() - began, row, fresh=step + 1 == LOG_EVERY)
+            _log(log_file, step + 1, time.monotonic() - began, row)
             say(
                 f"{stage.name}: {step + 1}/{stage.steps}, {(time.monotonic() - began) / 60:.1f} min, "
                 + ", ".join(f"{name} {value:.3f}" for name, value in row.items())
@@ -154,8 +157,17 @@ def _losses(
     return losses
 
 
-def _log(file: Path, step: int, seconds: float, row: dict[str, float], *, fresh: bool) -> None:
-    with file.open("w" if fresh else "a", newline="", encoding="utf-8") as stream:
+def _forget_after(file: Path, step: int) -> None:
+    """Take from the log what the killed run had done after it last saved its state."""
+    header, *rows = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text(
+        "".join([header, *(row for row in rows if int(row.split(",")[0]) <= step)]), encoding="utf-8"
+    )
+
+
+def _log(file: Path, step: int, seconds: float, row: dict[str, float]) -> None:
+    fresh = not file.exists()
+    with file.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         if fresh:
             writer.writerow(["step", "seconds", *row])
