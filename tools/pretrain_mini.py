@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
+
+from mini.losses import draw_losses
 from mini.network import Predictor, load_weights, save_encoder
 from mini.speech import Batch, make_batches
 from mini.targets import Codebook
 from mini.training import Round, train
-from safetensors.torch import load_file, save_file
 
 SOUNDS, PROSODIES, OWN = 100, 64, 200  # units of each kind
 MIDDLE = 6  # block whose outputs the second round's units are clusters of
@@ -64,7 +66,8 @@ def main() -> None:
     load_weights(student.encoder, folder / "round-1")
     train(student, learned, Round("round-2", arguments.steps[1], arguments.peak / 2, _ROUND_JOBS), **common)
     save_encoder(student.encoder, arguments.export or folder / "round-2")
-    say(f"saved {arguments.export or folder / 'round-2'}")
+    draw_losses([folder / "round-1.csv", folder / "round-2.csv"], folder / "losses")
+    say(f"saved {arguments.export or folder / 'round-2'}, and {folder / 'losses.png'}")
 
 
 def _acoustic_codebooks(file: Path, seed: int) -> dict[str, Codebook]:

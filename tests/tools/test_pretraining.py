@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 import torch
+
+from layersim.alignment.pronunciation.espeak import synthesise
+from layersim.demo.sentences import ENGLISH, MANDARIN
+from layersim.encoders.load import load_encoder
+from layersim.encoders.windows import FrameGrid
 from mini import training
 from mini.corruption import corrupt
 from mini.network import Predictor, configure, hide, save_encoder
 from mini.speech import draw_line, make_batches
 from mini.targets import Codebook, vectors
 from mini.texts import draw_text
-
-from layersim.alignment.pronunciation.espeak import synthesise
-from layersim.demo.sentences import ENGLISH, MANDARIN
-from layersim.encoders.load import load_encoder
-from layersim.encoders.windows import FrameGrid
 
 
 @pytest.fixture(scope="module")

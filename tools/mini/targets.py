@@ -79,8 +79,8 @@ def _pitch(clip: NDArray[np.float32], frames: int) -> NDArray[np.float64]:
     track = sound.to_pitch_ac(time_step=HOP / SAMPLE_RATE, pitch_floor=_FLOOR, pitch_ceiling=_CEILING)
     centres = (WINDOW / 2 + HOP * np.arange(frames)) / SAMPLE_RATE
     nearest = np.rint((centres - track.t1) / track.dt).astype(int).clip(0, track.n_frames - 1)
-    frequencies: NDArray[np.float64] = np.asarray(track.selected_array["frequency"], dtype=float)
-    return frequencies[nearest]
+    pitch: NDArray[np.float64] = np.asarray(track.selected_array["frequency"], dtype=float)[nearest]
+    return pitch
 
 
 @dataclass(frozen=True)
