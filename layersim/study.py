@@ -13,15 +13,13 @@ from layersim.alignment.readers import read_alignments
 from layersim.alignment.vowels import detect_phone_set
 from layersim.corpus.importers import ImportResult, import_corpus
 from layersim.corpus.manifest import shared_emotions, write_manifest
+from layersim.encoders.checkpoint import EMBEDDED
 from layersim.errors import LayersimError
 from layersim.settings import FILE_NAME
 from layersim.workspace import CorpusEntry, Progress, Workspace, no_progress
 
 logger = logging.getLogger(__name__)
 
-DEMONSTRATION_ENCODER = (
-    "layersim-mini"  # the one that comes with layersim; see `layersim.encoders.checkpoint`
-)
 MINIMUM_COVERAGE = 0.5  # a phone set that explains fewer than half of the labels is the wrong one
 
 
@@ -105,7 +103,7 @@ def create_study(
     """
     if (root / FILE_NAME).exists() and not force:
         raise LayersimError(f"{root / FILE_NAME} exists. Choose another folder, or replace it with --force.")
-    encoder = _encoder_name(DEMONSTRATION_ENCODER if encoder is None else encoder)
+    encoder = _encoder_name(EMBEDDED if encoder is None else encoder)
     imports, entries, notes = {}, {}, []
     for count, (name, source) in enumerate(corpora.items()):
         progress("importing", count, len(corpora))
@@ -122,7 +120,7 @@ def create_study(
             phone_set=phone_set,
         )
     progress("importing", len(corpora), len(corpora))
-    if encoder == DEMONSTRATION_ENCODER:
+    if encoder == EMBEDDED:
         notes.append(
             f"encoder {encoder}: a small one for demonstration that comes with layersim. For research name a "
             "checkpoint in layersim.toml or with --encoder, such as microsoft/wavlm-base-plus or "
