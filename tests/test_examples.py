@@ -185,7 +185,8 @@ def test_made_up_corpora_are_imported_as_the_example_says(study: Path) -> None:
 
 
 QUICK = {"rank": " --bootstraps 20 --permutations 5", "train": " --seeds 1 --epochs 1"}
-OF_PHONES = ("align", "phoneme", "label-free")  # the made-up corpora hold tones, and so no phones
+# The made-up corpora hold tones, and so no phones; the other directions differ in names alone.
+NOT_RUN = ("align", "phoneme", "label-free", "--source")
 
 
 @pytest.mark.slow
@@ -198,9 +199,8 @@ def test_the_examples_commands_run_one_after_the_other_on_made_up_corpora(study:
         line for line in commands(study) if f"\n    {line}" in text
     ]  # those in running text are variants
     for line in blocks:
-        if not any(word in line for word in OF_PHONES):
+        if not any(word in line for word in NOT_RUN):
             run(line + QUICK.get(line.split()[1], ""))
     assert (study / "report" / "index.html").is_file()
-    pairs = {folder.name for folder in study.glob("train/*/*")}
-    assert "-to-".join(Workspace.read(study).pair()) in pairs
-    assert len(pairs) == (6 if len(Workspace.read(study).corpora) == 3 else 1)
+    pair = "-to-".join(Workspace.read(study).pair())
+    assert list(study.glob(f"train/*/{pair}/la-auto/seed-0/model.safetensors"))
