@@ -13,6 +13,9 @@ from .app import Force, Json, StderrProgress, app, show
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="The workspace to make.")] = Path("layersim-demo"),
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="Checkpoint folder, hub id, or the one that comes with layersim.")
+    ] = "layersim-mini",
     as_json: Json = False,
     force: Force = False,
 ) -> None:
@@ -20,5 +23,5 @@ def demo(
     from layersim.demo.guide import run_demo
 
     with StderrProgress() as progress:
-        result = run_demo(folder, progress=progress, force=force)
+        result = run_demo(folder, encoder, progress=progress, force=force)
     show(result, as_json)

@@ -1,10 +1,11 @@
 """Two small synthetic corpora, English and Mandarin: audio, manifests, and phone times that are exact.
 
-Twelve voices a language (six female, six male), four emotions, three sentences each: 144 utterances of one to
-three seconds. Six speakers train, two validate, four test; each speaker says the same sentences in all four
-emotions, so that neither sentence nor speaker tells the emotion. Most Mandarin female voices carry
-espeak-ng's echo, the others do not: a difference of recording that transfer has to bridge, as between real
-corpora.
+24 voices a language (seven female, seventeen male: espeak-ng has few female ones), four emotions, three
+sentences each: 288 utterances of one to four seconds. Ten speakers train, four validate, ten test: with ten,
+an interval over speakers says something. Each speaker says the same sentences in all four emotions, so that
+neither sentence nor speaker tells the emotion. No voice speaks both languages, and voices that sound alike
+(variants of one) stand in one language's same split or apart in the two languages. Speakers also have a pitch
+and a rate of their own, since most male voices of espeak-ng share theirs.
 
 The same seed gives the same bytes, with the same version of espeak-ng.
 """
@@ -27,8 +28,9 @@ from layersim.demo.sentences import ENGLISH, MANDARIN
 from layersim.workspace import CorpusEntry, Progress, no_progress, write_text
 
 PHONE_SET = "espeak-ipa"
-_SENTENCES = {"train": range(6), "validation": range(6, 9), "test": range(9, 12)}
+_SENTENCES = {"train": range(9), "validation": range(9, 12), "test": range(12, 18)}
 _SENTENCES_PER_SPEAKER = 3
+_OWN_PITCH, _OWN_RATE = 6, 0.06  # how far a speaker is from the voice's pitch (espeak-ng's scale) and rate
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Recipe:
     voices : mapping of split to voices
         Each ``(espeak-ng variant, gender)``; one voice is one speaker.
     sentences : tuple of str
-        Twelve; see `layersim.demo.sentences`.
+        Eighteen; see `layersim.demo.sentences`.
     """
 
     name: str
@@ -66,10 +68,15 @@ RECIPES = (
         voices={
             "train": (
                 ("f1", "female"), ("m1", "male"), ("belinda", "female"), ("m3", "male"), ("Annie", "female"),
-                ("Michael", "male"),
+                ("Michael", "male"), ("Andy", "male"), ("boris", "male"), ("Reed", "male"),
+                ("travis", "male"),
             ),
-            "validation": (("steph", "female"), ("m7", "male")),
-            "test": (("anika", "female"), ("robert", "male"), ("grandma", "female"), ("Mike", "male")),
+            "validation": (("steph", "female"), ("m7", "male"), ("Diogo", "male"), ("Mike", "male")),
+            "test": (
+                ("anika", "female"), ("robert", "male"), ("grandma", "female"), ("max", "male"),
+                ("f3", "female"), ("quincy", "male"), ("norbert", "male"), ("adam", "male"), ("Lee", "male"),
+                ("pablo", "male"),
+            ),
         },
         sentences=ENGLISH,
     ),
@@ -80,11 +87,16 @@ RECIPES = (
         rate=195,
         voices={
             "train": (
-                ("f2", "female"), ("m4", "male"), ("f3", "female"), ("m5", "male"), ("aunty", "female"),
-                ("m8", "male"),
+                ("f2", "female"), ("m4", "male"), ("f5", "female"), ("m5", "male"), ("shelby", "female"),
+                ("m8", "male"), ("Mario", "male"), ("Denis", "male"), ("marcelo", "male"),
+                ("edward", "male"),
             ),
-            "validation": (("f4", "female"), ("m6", "male")),
-            "test": (("f5", "female"), ("victor", "male"), ("steph3", "female"), ("max", "male")),
+            "validation": (("linda", "female"), ("m6", "male"), ("Henrique", "male"), ("mike2", "male")),
+            "test": (
+                ("f4", "female"), ("victor", "male"), ("Alicia", "female"), ("rob", "male"),
+                ("steph2", "female"), ("m2", "male"), ("david", "male"), ("Alex", "male"),
+                ("Nguyen", "male"), ("miguel", "male"),
+            ),
         },
         sentences=MANDARIN,
     ),
@@ -100,21 +112,21 @@ class _Utterance:
 def make_corpus(
     recipe: Recipe, folder: Path, *, seed: int = 0, progress: Progress = no_progress
 ) -> CorpusEntry:
-    """Write one corpus: ``audio/NAME/*.wav``, ``manifests/NAME.csv`` and ``phones/NAME.csv``.
+    """Write one corpus: ``audio/NAME/*.wav``, ``manifests/NAME.csv`` and ``exact/NAME-exact-times.csv``.
 
     Parameters
     ----------
     folder : Path
         The workspace; existing files of these names are replaced.
     seed : int
-        Of the prosody.
+        Of the prosody and of what is each speaker's own.
     progress : callable
         Called once an utterance.
 
     Returns
     -------
     CorpusEntry
-        For ``layersim.toml``; its paths stand under ``folder``.
+        For ``layersim.toml``, with the exact times as its alignments; its paths stand under ``folder``.
 
     Raises
     ------
@@ -124,7 +136,7 @@ def make_corpus(
     utterances = list(_plan(recipe, np.random.default_rng([seed, *recipe.name.encode("utf-8")])))
     audio_root = folder / "audio"
     rows, phones = [], ["utterance,start,end,phone"]
-    label = f"speak {recipe.name}"
+    label = f"speaking {recipe.name}"
     for number, (utterance, speech) in enumerate(
         zip(utterances, synthesise([utterance.line for utterance in utterances]), strict=True), start=1
     ):
@@ -136,11 +148,11 @@ def make_corpus(
     entry = CorpusEntry(
         manifest=folder / "manifests" / f"{recipe.name}.csv",
         audio_root=audio_root,
-        alignments=folder / "phones" / f"{recipe.name}.csv",
+        alignments=folder / "exact" / f"{recipe.name}-exact-times.csv",
         phone_set=PHONE_SET,
     )
     write_manifest(pd.DataFrame(rows), entry.manifest)
-    write_text(folder / "phones" / f"{recipe.name}.csv", "\n".join(phones) + "\n")
+    write_text(folder / "exact" / f"{recipe.name}-exact-times.csv", "\n".join(phones) + "\n")
     return entry
 
 
@@ -149,7 +161,8 @@ def _plan(recipe: Recipe, rng: np.random.Generator) -> Iterator[_Utterance]:
     for split, voices in recipe.voices.items():
         sentences = _SENTENCES[split]
         for number, (variant, gender) in enumerate(voices):
-            # train speakers take turns with the even and the odd sentences
+            own_pitch, own_rate = rng.uniform(-_OWN_PITCH, _OWN_PITCH), 1 + rng.uniform(-_OWN_RATE, _OWN_RATE)
+            # a woman and a man after the other say the same sentences, the next two the next ones
             turns = len(sentences) // _SENTENCES_PER_SPEAKER
             for sentence in sentences[number // 2 % turns :: turns]:
                 for emotion in EMOTIONS:
@@ -173,8 +186,8 @@ def _plan(recipe: Recipe, rng: np.random.Generator) -> Iterator[_Utterance]:
                     line = Line(
                         text=recipe.sentences[sentence],
                         voice=f"{recipe.synthesiser_language}+{variant}",
-                        rate=round(recipe.rate * prosody.rate),
-                        pitch=round(prosody.pitch),
+                        rate=round(recipe.rate * own_rate * prosody.rate),
+                        pitch=round(prosody.pitch + own_pitch),
                         pitch_range=round(prosody.pitch_range),
                         volume=round(prosody.volume),
                     )

@@ -1,143 +1,166 @@
-"""The guided first run: a synthetic study made and taken through every stage, with nothing downloaded."""
+"""The guided first run: a synthetic study made and taken through every stage, with nothing downloaded.
+
+The exact times of the synthetic speech serve to judge the aligner alone: everything after it uses what
+``layersim align`` found, as a study of real recordings has to.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from layersim.demo.corpus import RECIPES, make_corpus
-from layersim.demo.encoder import NAME, make_encoder
+from layersim.demo.corpus import RECIPES, Recipe, make_corpus
+from layersim.demo.result import ENCODER, DemoResult, about
 from layersim.errors import LayersimError
 from layersim.settings import FILE_NAME
-from layersim.workspace import Progress, Workspace, no_progress
+from layersim.workspace import CorpusEntry, Progress, Workspace, no_progress, write_text
 
 if TYPE_CHECKING:
-    from layersim.adaptation.result import TrainResult
-    from layersim.features.result import ExtractResult
+    from layersim.alignment.result import AlignResult
     from layersim.similarity.ranking import Ranking
 
-ENCODER_NOTE = (
-    f"The encoder {NAME} has random weights: the numbers show what layersim does, and are no finding about "
-    "emotion, languages or layers."
-)
 
-
-@dataclass(frozen=True)
-class DemoResult:
-    """What the demo made, stage by stage."""
-
-    root: Path
-    extracted: tuple[ExtractResult, ...]
-    rankings: tuple[Ranking, ...]  # utterance level, phoneme level
-    training: TrainResult
-    report: Path
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return every stage's result as one JSON document."""
-        return {
-            "workspace": str(self.root),
-            "encoder": NAME,
-            "notes": [ENCODER_NOTE],
-            "extract": [extracted.to_json() for extracted in self.extracted],
-            "rank": [ranking.to_json() for ranking in self.rankings],
-            "train": self.training.to_json(),
-            "report": str(self.report),
-            "seconds": round(self.seconds, 1),
-        }
-
-    def to_table(self) -> str:
-        """Tell the story in a few lines: what was made, which layers, what it bought, what to run next."""
-        lines = [f"A synthetic study in {self.root}, made in {self.seconds:.0f} seconds."]
-        for extracted in self.extracted:
-            vowels = f", {extracted.phones.vowels:,} vowels" if extracted.phones else ""
-            lines.append(
-                f"  {extracted.corpus}: {extracted.utterances} utterances, "
-                f"{60 * extracted.hours:.1f} minutes{vowels}"
-            )
-        lines += ["", f"Which layers ({NAME}, {self.training.source} -> {self.training.target})"]
-        for ranking in self.rankings:
-            sets = ranking.sets
-            lines.append(
-                f"  {ranking.level} level: Group {', '.join(sets.group)}; Best {sets.best}; "
-                f"Worst {', '.join(sets.worst)}; the Group's cut is "
-                f"{'' if ranking.resolved else 'not '}resolved"
-            )
-        document = self.training.to_json()
-        lines += ["", f"What it bought: target UAR, chance {100 * document['chance']['uar']:.1f} %"]
-        for method in document["methods"]:
-            interval = method["uar_interval"]
-            ends = f" ({100 * interval['low']:.1f} to {100 * interval['high']:.1f})" if interval else ""
-            lines.append(
-                f"  {method['folder']}, layers {','.join(method['layers'])}: "
-                f"{100 * method['uar']['mean']:.1f} %{ends}"
-            )
-        return "\n".join([*lines, "", ENCODER_NOTE, f"Report: {self.report}", "", *self._next_steps()])
-
-    def _next_steps(self) -> list[str]:
-        return [
-            "Next, in this workspace:",
-            f"  cd {self.root}",
-            "  layersim rank --paper --force",
-            "  layersim train --anchors best",
-            "Then your own corpora, with a trained encoder:",
-            "  layersim init STUDY --corpus NAME=FOLDER --corpus NAME=FOLDER "
-            "--encoder microsoft/wavlm-base-plus",
-        ]
-
-
-def run_demo(folder: Path, progress: Progress = no_progress, force: bool = False) -> DemoResult:
-    """Make two synthetic corpora and a random encoder, and run extract, rank, train and report on them.
+def run_demo(
+    folder: Path,
+    encoder: str = ENCODER,
+    *,
+    progress: Progress = no_progress,
+    force: bool = False,
+    recipes: Sequence[Recipe] = RECIPES,
+) -> DemoResult:
+    """Make two synthetic corpora, and run align, extract, rank, train and report on them.
 
     Parameters
     ----------
     folder : Path
         The workspace to make; afterwards one like any other.
+    encoder : str
+        Checkpoint folder, hub id, or the encoder that comes with layersim.
+    progress : callable
+        Called all the time, by every stage.
     force : bool
         Replace the workspace that stands there.
+    recipes : sequence of Recipe
+        What the source and the target are made of.
 
     Raises
     ------
     LayersimError
-        If a workspace stands there and ``force`` is not set, or speech synthesis is not available.
+        If a workspace stands there and ``force`` is not set, there is no such encoder, or speech synthesis
+        is not available.
     """
-    from layersim.adaptation.settings import TrainConfig
-    from layersim.adaptation.train import train
-    from layersim.features.extract import ExtractConfig, extract
-    from layersim.report.page import write_report
-    from layersim.similarity.rank import RankConfig, rank
+    from layersim.encoders.checkpoint import find_checkpoint
 
-    began = time.monotonic()
     root = folder.resolve()
     if (root / FILE_NAME).exists() and not force:
         raise LayersimError(
             f"{root / FILE_NAME} exists. Choose another folder (layersim demo FOLDER), or replace it with "
             "--force."
         )
-    with _one_thread():
-        corpora = {recipe.name: make_corpus(recipe, root, progress=progress) for recipe in RECIPES}
-        encoder = make_encoder(root / "encoders")
-        workspace = Workspace.create(root, str(encoder), corpora, force=force)
-        source, target = workspace.pair()
+    clock = _Clock()
+    own = Path(encoder).expanduser()
+    encoder = str(own.resolve()) if own.is_dir() else encoder
+    find_checkpoint(encoder)  # what is not there is missed before the work, not in the middle of it
+    with clock.stage("speech"):
+        corpora = {recipe.name: make_corpus(recipe, root, progress=progress) for recipe in recipes}
+        bare = {
+            name: entry.model_copy(update={"alignments": None, "phone_set": None})
+            for name, entry in corpora.items()
+        }
+        workspace = Workspace.create(root, encoder, bare, force=force)
+    with clock.stage("align"):
+        aligned = _align(workspace, progress, force)
+        comparisons = {name: _compare(workspace, name, entry) for name, entry in corpora.items()}
+        write_text(root / "about.txt", about(workspace, comparisons))
+    with clock.stage("extract"):
+        from layersim.features.extract import ExtractConfig, extract
+
         extracted = extract(workspace, workspace.settings(ExtractConfig), progress=progress, force=force)
+    source, target = workspace.pair()
+    with clock.stage("rank"):
         rankings = tuple(
-            rank(workspace, workspace.settings(RankConfig, {"level": level}), source, target, progress, force)
-            for level in ("utterance", "phoneme")
+            _rank(workspace, level, source, target, progress, force) for level in ("utterance", "phoneme")
         )
+    with clock.stage("train"), _one_thread():
+        from layersim.adaptation.settings import TrainConfig
+        from layersim.adaptation.train import train
+
         training = train(
             workspace, workspace.settings(TrainConfig), source, target, progress=progress, force=force
         )
+    with clock.stage("report"):
+        from layersim.report.outputs import pair_outputs
+        from layersim.report.page import write_report
+        from layersim.report.story import tell
+
+        progress("writing the report", 0, 1)
         report = write_report(workspace)
-    return DemoResult(root, tuple(extracted), rankings, training, report, time.monotonic() - began)
+        story = tuple(chapter for pair in pair_outputs(workspace) for chapter in tell(pair))
+        progress("writing the report", 1, 1)
+    return DemoResult(
+        root, workspace.encoder, tuple(aligned), comparisons, tuple(extracted), rankings, training, story,
+        report, clock.seconds,
+    )  # fmt: skip
+
+
+def _align(workspace: Workspace, progress: Progress, force: bool) -> list[AlignResult]:
+    """Align with the built-in aligner, also where MFA is installed: the same demo for everybody."""
+    from layersim.alignment.align import AlignConfig, align
+    from layersim.alignment.aligners import choose_aligner
+    from layersim.alignment.result import AlignResult
+
+    settings = workspace.settings(AlignConfig)
+    builtin = choose_aligner(
+        "builtin", (), dictionary=None, acoustic_model=None, phone_set=None, seed=settings.config.seed,
+        jobs=settings.config.jobs,
+    )  # fmt: skip
+    found = align(
+        workspace, settings, list(workspace.corpora), progress=progress, force=force, aligner=builtin
+    )
+    return [result for result in found if isinstance(result, AlignResult)]
+
+
+def _compare(workspace: Workspace, corpus: str, exact: CorpusEntry) -> str:
+    """Hold a corpus's alignments against the exact times."""
+    from layersim.alignment.comparison_note import comparison_note
+    from layersim.alignment.outputs import find_outputs
+    from layersim.corpus.manifest import read_manifest
+
+    found = find_outputs(workspace.align_folder(corpus))
+    if found is None or exact.alignments is None or exact.phone_set is None:
+        raise ValueError(f"{corpus}: expected alignments and exact times")
+    names = read_manifest(exact.manifest)["utterance_id"].tolist()
+    return comparison_note(found.phones, found.phone_set, exact.alignments, exact.phone_set, names)
+
+
+def _rank(
+    workspace: Workspace, level: str, source: str, target: str, progress: Progress, force: bool
+) -> Ranking:
+    from layersim.similarity.rank import RankConfig, rank
+
+    settings = workspace.settings(RankConfig, {"level": level})
+    return rank(workspace, settings, source, target, progress, force)
+
+
+class _Clock:
+    """Takes the time of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - began
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep torch on one core: so small a model gains nothing from more, and loses much on a busy machine."""
+    """Keep torch on one core: a network so small gains nothing from two and loses much on a busy machine."""
     import torch
 
     threads = torch.get_num_threads()

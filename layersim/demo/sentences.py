@@ -1,7 +1,7 @@
-"""What the demo's voices say: twelve everyday sentences, the same twelve in English and in Mandarin.
+"""What the demo's voices say: eighteen everyday sentences, the same ones in English and in Mandarin.
 
-They carry no emotion in their words, so that only the prosody can tell. Train speakers say the first six,
-validation speakers the next three, test speakers the last three: no sentence stands in two splits.
+They carry no emotion in their words, so that only the prosody can tell. Train speakers say the first nine,
+validation speakers the next three, test speakers the last six: no sentence stands in two splits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ ENGLISH = (
     "Our neighbours bought a small white boat.",
     "I put the apples in the paper bag.",
     "The meeting will be over by noon.",
+    "You can see the old bridge from here.",
+    "The teacher wrote four words on the board.",
+    "I keep my keys in the top drawer.",
+    "It rained in the hills this morning.",
+    "The bus stops near the school.",
+    "She bought some rice and a few eggs.",
 )
 
 MANDARIN = (
@@ -34,4 +40,10 @@ MANDARIN = (
     "邻居买了一条白色的小船。",
     "我把苹果放进了纸袋里。",
     "会议中午以前就结束了。",
+    "从这里可以看到那座老桥。",
+    "老师在黑板上写了四个字。",
+    "我把钥匙放在上面的抽屉里。",
+    "今天早上山里下了雨。",
+    "公共汽车停在学校附近。",
+    "她买了米和几个鸡蛋。",
 )

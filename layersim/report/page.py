@@ -1,6 +1,7 @@
 """The report: one HTML page that opens from disk, with every figure, result and setting in it.
 
-Figures are embedded as images (``data:`` addresses), the style is in the page, nothing is fetched.
+Figures are embedded as images (``data:`` addresses), the style is in the page, nothing is fetched. A file
+``about.txt`` in the workspace, paragraphs of plain text, is shown at the top.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from layersim import __version__
-from layersim.errors import StageMissingError
+from layersim.errors import LayersimError, StageMissingError
 from layersim.provenance import library_versions
 from layersim.report.alignments import alignment_section
 from layersim.report.outputs import (
@@ -27,7 +28,11 @@ from layersim.report.outputs import (
 )
 from layersim.report.rankings import comparison, ranking_section
 from layersim.report.show import NOTHING, image, per_cent
+from layersim.report.story import tell
 from layersim.workspace import Workspace, encoder_slug, read_json, write_text
+
+ABOUT = "about.txt"
+DEMONSTRATION_ENCODER = "layersim-mini"
 
 
 def write_report(workspace: Workspace) -> Path:
@@ -37,6 +42,8 @@ def write_report(workspace: Workspace) -> Path:
     ------
     StageMissingError
         If nothing was ranked or trained yet.
+    LayersimError
+        If what a stage has written is gone or cannot be read.
     """
     pairs = pair_outputs(workspace)
     if not pairs:
@@ -54,6 +61,7 @@ def write_report(workspace: Workspace) -> Path:
         style=style,
         encoder=encoder_slug(workspace.encoder).replace("--", "/"),
         version=__version__,
+        about=_about(workspace),
         warnings=_warnings(workspace, corpora, pairs),
         emotions=sorted({emotion for corpus in corpora for emotion in corpus.manifest["emotion"]}),
         corpora=[_corpus_section(corpus) for corpus in corpora],
@@ -66,12 +74,25 @@ def write_report(workspace: Workspace) -> Path:
     return file
 
 
+def _about(workspace: Workspace) -> list[str]:
+    """Read what the study's owner says of it, in paragraphs."""
+    file = workspace.root / ABOUT
+    if not file.is_file():
+        return []
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LayersimError(f"{file}: cannot be read as UTF-8 text: {error}.") from None
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
+
+
 def _warnings(workspace: Workspace, corpora: list[CorpusOutputs], pairs: list[PairOutputs]) -> list[str]:
     """Collect what bears on the whole page."""
     found = []
-    if "random" in encoder_slug(workspace.encoder):
+    if encoder_slug(workspace.encoder) == DEMONSTRATION_ENCODER:
         found.append(
-            "The encoder has random weights: this page shows what layersim does and nothing about speech."
+            f"{DEMONSTRATION_ENCODER} is a small demonstration encoder, pretrained on synthetic speech. "
+            "For research name another: layersim extract --encoder microsoft/wavlm-base-plus, and so on."
         )
     for corpus in corpora:
         results = corpus.extraction["results"] if corpus.extraction else {}
@@ -142,6 +163,7 @@ def _pair_section(pair: PairOutputs, folder: Path) -> dict[str, Any]:
         "source": pair.source,
         "target": pair.target,
         "anchor": f"{pair.source}-to-{pair.target}",
+        "story": tell(pair),
         "rankings": [ranking_section(ranking, folder) for ranking in pair.rankings],
         "comparison": comparison(pair.rankings),
         "methods": [],

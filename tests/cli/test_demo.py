@@ -25,17 +25,43 @@ class Demo(NamedTuple):
 def demo(run_cli: Run, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """One run of ``layersim demo``, as a new user makes it."""
     parent = tmp_path_factory.mktemp("study")
-    return Demo(parent / "layersim-demo", *run_cli(["demo"], parent, timeout=600))
+    return Demo(parent / "layersim-demo", *run_cli(["demo"], parent, timeout=900))
 
 
-def test_the_demo_names_its_report_its_encoder_for_what_it_is_and_the_next_commands(demo: Demo) -> None:
+def test_the_demo_tells_its_story_and_names_its_report_and_the_next_commands(demo: Demo) -> None:
     assert demo.code == 0, demo.err
-    assert str(demo.folder / "report" / "index.html") in demo.out
-    assert "random weights" in demo.out
-    assert "layersim train --anchors best" in demo.out
-    assert "utterance level: Group" in demo.out
-    assert "phoneme level: Group" in demo.out
-    assert re.search(r"la-auto, layers [\d,]+: \d+\.\d %", demo.out)
+    assert f"Report: {demo.folder / 'report' / 'index.html'}" in demo.out
+    assert "with layersim-mini" in demo.out
+    assert "layersim-mini is a demonstration encoder" in demo.out
+    assert "layersim train --anchors worst" in demo.out
+    for title in ("Which layers", "How sure", "What anchoring bought"):
+        assert f"\n{title}\n" in demo.out
+    assert re.search(r"la-auto, layers [\d, ]+, \d+\.\d %", " ".join(demo.out.split()))
+
+
+def test_the_demo_takes_less_than_three_minutes(demo: Demo) -> None:
+    found = re.search(r"made in (\d+) seconds", demo.out)
+    assert found is not None
+    assert int(found[1]) < 180, found[0]
+
+
+def test_what_the_shipped_encoder_shows_is_visibly_not_noise(demo: Demo) -> None:
+    """Intervals over speakers leave chance (25 %) out, and the highest and the lowest layer lie apart."""
+    (summary,) = (json.loads(file.read_text("utf-8")) for file in demo.folder.glob("train/*/*/summary.json"))
+    anchored = next(method for method in summary["methods"] if method["name"] == "la")
+    assert len(anchored["seeds"]) == 5
+    assert min(anchored["uar"]["values"]) > 0.25
+    assert anchored["uar_interval"]["low"] > 0.25
+    (ranking,) = (
+        json.loads(file.read_text("utf-8")) for file in demo.folder.glob("rank/*/*/utterance/ranking.json")
+    )
+    layers = [layer for layer in ranking["layers"] if layer["layer"] != "0"]
+    best, lowest = (
+        max(layers, key=lambda layer: layer["score"]),
+        min(layers, key=lambda layer: layer["score"]),
+    )
+    assert best["low"] > best["null_high"]
+    assert best["low"] > lowest["high"]
 
 
 def test_the_three_everyday_commands_work_in_the_demos_workspace(demo: Demo, run_cli: Run) -> None:
@@ -123,7 +149,10 @@ def test_the_report_is_self_contained_and_shows_every_setting_with_its_origin(de
         "not in source",
         "paper: ",
         "default",
-        "random weights",
+        "demonstration encoder",
+        "This study was made by layersim demo",
+        "What anchoring bought",
+        "exact-times.csv",
         "95 %",
         "Worst",
         "demo-en → demo-zh",

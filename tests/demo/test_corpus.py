@@ -35,10 +35,10 @@ def corpus(made, request):
 
 def test_every_speaker_says_the_same_sentences_in_all_four_emotions(corpus):
     _, manifest, _ = corpus
-    assert len(manifest) == 144
-    assert manifest["speaker"].nunique() == 12
+    assert len(manifest) == 288
+    assert manifest["speaker"].nunique() == 24
     counts = manifest.groupby(["speaker", "text"])["emotion"].agg(lambda found: sorted(found))
-    assert len(counts) == 36
+    assert len(counts) == 72
     assert all(found == EMOTIONS for found in counts)
 
 
@@ -47,13 +47,21 @@ def test_no_speaker_and_no_sentence_stands_in_two_splits(corpus):
     for column in ("speaker", "text"):
         assert not manifest[[column, "split"]].drop_duplicates()[column].duplicated().any()
     per_split = manifest.groupby("split").agg(speakers=("speaker", "nunique"), genders=("gender", "nunique"))
-    assert per_split["speakers"].to_dict() == {"test": 4, "train": 6, "validation": 2}
+    assert per_split["speakers"].to_dict() == {"test": 10, "train": 10, "validation": 4}
     assert (per_split["genders"] == 2).all()
 
 
-def test_all_train_sentences_are_said(corpus):
+def test_no_voice_speaks_both_languages(made):
+    names = [
+        set(read_manifest(entry.manifest)["speaker"].str.split("-").str[1]) for entry in made[1].values()
+    ]
+    assert len(names[0]) == len(names[1]) == 24
+    assert not names[0] & names[1]
+
+
+def test_all_sentences_are_said(corpus):
     _, manifest, _ = corpus
-    assert manifest.loc[manifest["split"] == "train", "text"].nunique() == 6
+    assert manifest.groupby("split")["text"].nunique().to_dict() == {"test": 6, "train": 9, "validation": 3}
 
 
 def test_the_audio_is_16_bit_mono_of_one_to_four_seconds_that_layersim_reads(corpus):
@@ -110,7 +118,7 @@ def test_progress_counts_every_utterance(tmp_path):
     small = replace(RECIPES[1], voices={"test": RECIPES[1].voices["test"][:1]})
     calls = []
     make_corpus(small, tmp_path, progress=lambda *call: calls.append(call))
-    assert calls == [("speak demo-zh", number, 12) for number in range(1, 13)]
+    assert calls == [("speaking demo-zh", number, 12) for number in range(1, 13)]
 
 
 def test_the_phone_set_knows_every_phone(made):
@@ -121,7 +129,7 @@ def test_the_phone_set_knows_every_phone(made):
             assert map_classes(phones, known, kind)[1] == {}
 
 
-def test_sentences_are_twelve_and_in_their_own_script():
-    assert len(set(ENGLISH)) == len(set(MANDARIN)) == 12
+def test_sentences_are_eighteen_and_in_their_own_script():
+    assert len(set(ENGLISH)) == len(set(MANDARIN)) == 18
     assert all(re.fullmatch(r"[A-Z][a-z]*( [a-z]+| Monday| I)+\.", text) for text in ENGLISH)
     assert all(re.fullmatch(r"[\u4e00-\u9fff]{8,12}。", text) for text in MANDARIN)
