@@ -83,8 +83,8 @@ def test_it_says_how_sure_that_is_and_leaves_layer_0_out(ranked):
         "Utterance level: 3 of 4 layers stand above the 95 % that permuted emotion labels give; the "
         "intervals of the highest and the lowest layer lie apart; the Group's cut is not resolved; over "
         "other draws of speakers the Group has layer 2 in 100 %, 3 in 60 %, 4 in 40 %. Against a "
-        "linear probe tried across the corpora, layer by layer: Spearman's rho +0.80 (p 0.010): where the corpora are more alike, more "
-        "transfers.",
+        "linear probe tried across the corpora, layer by layer: Spearman's rho +0.80 (p 0.010): where "
+        "the corpora are more alike, more transfers.",
     )
 
 
