@@ -1,10 +1,11 @@
-"""What the probes read: every layer of an encoder, pooled by layersim's own code, and cepstra pooled likewise.
+"""What the probes read: every layer of an encoder, pooled by layersim's own code, and cepstra likewise.
 
 Features of one set of weights on one set of sounds are computed once and kept in a file named by both.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mini_probes.speech import ProbeSpeech
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from layersim.alignment.builtin.cepstra import SHIFT, cepstra, with_derivatives
 from layersim.encoders.checkpoint import find_checkpoint
 from layersim.encoders.encoder import Encoder
 from layersim.encoders.load import load_encoder, quiet
 from layersim.features.pooling import pool_phones, pool_utterances
+from mini_probes.speech import ProbeSpeech
 
 _AT_ONCE = 4  # utterances a batch; on a CPU more are no faster
 
@@ -62,11 +64,20 @@ def cepstral_features(speech: ProbeSpeech, cache: Path) -> Features:
     def frames(waves: list[NDArray[np.float32]]) -> Frames:
         each = [with_derivatives(cepstra(wave)) for wave in waves]
         counts = [len(one) for one in each]
-        centres = (np.arange(max(counts)) + 0.5) * SHIFT
+        centres = (np.arange(max(counts), dtype=np.float64) + 0.5) * SHIFT
         return torch.from_numpy(np.concatenate(each))[None], counts, centres
 
     file = cache / f"{speech.name}-{speech.identity[:12]}-mfcc.npz"
     return _kept(file, lambda: _pool(("mfcc",), frames, speech))
+
+
+def count_weights(folder: Path) -> int:
+    """Count the numbers in a checkpoint's weight files."""
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="np") as weights:
+            total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return total
 
 
 def random_twin(checkpoint: str, seed: int, folder: Path) -> Encoder:

@@ -5,7 +5,8 @@ Conventions
 - Waves are mono float32 at 16 kHz.
 - ``fold`` numbers disjoint groups of speakers. Probes are tested on whole folds and never train on a speaker
   or (synthetic speech) a sentence that they are tested on.
-- ``half`` parts the sentences for the probe that identifies speakers, who must be known to it.
+- ``sentence_fold`` numbers disjoint groups of sentences, for the probe that identifies speakers: it has to
+  know the speakers, and must not know the sentence.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import soxr
-from mini_probes.sentences import ENGLISH, MANDARIN, TRAINING_SENTENCES
 from numpy.typing import NDArray
 
 from layersim.alignment.pronunciation.espeak import SAMPLE_RATE as SPEECH_RATE
@@ -29,11 +29,12 @@ from layersim.corpus.importers import import_corpus
 from layersim.corpus.splits import apply_fold, folds
 from layersim.demo.emotions import EMOTIONS, draw_prosody
 from layersim.errors import LayersimError
+from mini_probes.sentences import ENGLISH, MANDARIN, TRAINING_SENTENCES
 
 REAL = ("emodb", "ravdess", "casia")
 _INNER_FOLDS = 5  # of the synthetic training voices
 _SENTENCES_A_VOICE = 4
-_TEST_SENTENCES_A_VOICE = 4
+_SENTENCE_FOLDS = 5  # of a real corpus; RAVDESS has two sentences only
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class ProbeSpeech:
     ----------
     name : str
     table : DataFrame
-        One utterance a row: ``speaker, emotion, sentence, fold, half``.
+        One utterance a row: ``speaker, emotion, sentence, fold, sentence_fold``.
     test_folds : tuple of int
         Folds to test on; all of them in cross-validation, one where there is a fixed test set.
     waves : sequence of arrays
@@ -121,7 +122,7 @@ def synthetic_speech(name: str, seed: int = 0) -> ProbeSpeech:
                     prosody = draw_prosody(emotion, rng)
                     fold = _INNER_FOLDS if is_test else number % _INNER_FOLDS
                     rows.append({"speaker": voice, "emotion": emotion, "sentence": str(sentence),
-                                 "fold": fold, "half": sentence % 2})  # fmt: skip
+                                 "fold": fold, "sentence_fold": sentence % 2})  # fmt: skip
                     lines.append(
                         Line(
                             text=language.sentences[sentence],
@@ -173,13 +174,14 @@ def real_speech(name: str, folder: Path) -> ProbeSpeech:
     fold, folding = _folds(name, manifest)
     sentences = manifest["text"].astype(str).tolist()
     order = {sentence: place for place, sentence in enumerate(sorted(set(sentences)))}
+    sentence_folds = min(_SENTENCE_FOLDS, len(order))
     table = pd.DataFrame(
         {
             "speaker": manifest["speaker"].astype(str).tolist(),
             "emotion": manifest["emotion"].astype(str).tolist(),
             "sentence": sentences,
             "fold": fold,
-            "half": [order[sentence] % 2 for sentence in sentences],
+            "sentence_fold": [order[sentence] % sentence_folds for sentence in sentences],
         }
     )
     files = [corpus.audio_root / path for path in manifest["path"].tolist()]

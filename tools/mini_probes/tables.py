@@ -4,79 +4,105 @@ from __future__ import annotations
 
 from typing import Any
 
-from mini_probes.evidence import CEPSTRA, ENCODER, RANDOM, best_layer
-from mini_probes.tasks import ALL, CHOSEN, MEAN
+from mini_probes.evidence import CEPSTRA, ENCODER, RANDOM
+from mini_probes.tasks import ALL, BEST, CHOSEN, MEAN
 
-_NAMES = {"english": "synthetic English", "mandarin": "synthetic Mandarin", "emodb": "Emo-DB",
+SPEECH = {"english": "synthetic English", "mandarin": "synthetic Mandarin", "emodb": "Emo-DB",
           "ravdess": "RAVDESS", "casia": "CASIA"}  # fmt: skip
 
 
 def to_markdown(document: dict[str, Any]) -> str:
-    """Write one table of every task's main scores, then one table per layer."""
-    encoder = document["encoder"]
-    parts = [
-        f"Weights `{encoder['weights_sha256'][:16]}`, {document['parameters'] / 1e6:.2f} M parameters; "
-        f"{document['twins']} networks with random weights (mean, and range over them); "
-        "95 % intervals over test speakers. Numbers are per cent.",
-        _main_table(document["results"]),
-    ]
+    """Write how it was measured, one table of the main scores, and one table of layers per task."""
+    parts = [_preface(document), _main_table(document)]
     for task in dict.fromkeys(result["task"] for result in document["results"]):
         parts.append(_layer_table([result for result in document["results"] if result["task"] == task]))
     return "\n\n".join(parts) + "\n"
 
 
-def _main_table(results: list[dict[str, Any]]) -> str:
-    rows = [["task", "speech", "chance", "layersim-mini, layer", "random weights", "MFCC statistics"]]
-    for result in results:
-        name = f"{result['task']} ({result['measure']})"
-        speech = _NAMES.get(result["speech"], result["speech"])
-        chance = f"{100 * result['chance']:.1f}"
-        plain = _cell(result[CEPSTRA].get("mfcc"))
-        if CHOSEN in result[ENCODER]:
-            chosen = ", ".join(dict.fromkeys(result["chosen"]))
-            own = f"{_cell(result[ENCODER][CHOSEN])}, layer {chosen}, chosen in training"
-            rows.append([name, speech, chance, own, _cell(result[RANDOM].get(CHOSEN)), plain])
-            for label in (MEAN, ALL):
-                own, other = _cell(result[ENCODER][label]), _cell(result[RANDOM].get(label))
-                rows.append(["", "", "", f"{own}, {label}", other, ""])
-            name = speech = chance = plain = ""
-        best, other_best = best_layer(result, ENCODER), result[RANDOM] and best_layer(result, RANDOM)
-        own = f"{_cell(result[ENCODER][best])}, layer {best}, the best on the test"
-        other = f"{_cell(result[RANDOM][other_best])}, layer {other_best}" if other_best else "–"
-        rows.append([name, speech, chance, own, other, plain])
-    return _table(rows)
+def _preface(document: dict[str, Any]) -> str:
+    encoder, penalties = document["encoder"], document["penalties"]
+    grid = ", ".join(f"{penalty:g}" for penalty in penalties["emotions"])
+    lines = [
+        f"{encoder['checkpoint']}, weights `{encoder['weights_sha256'][:16]}`, "
+        f"{document['parameters'] / 1e6:.2f} M parameters. Linear probes (multinomial logistic regression on "
+        "standardised features: a phone's mean frame; an utterance's mean and standard deviation). C is "
+        f"{penalties['phones and speakers']:g} for phones and speakers; for emotions it is chosen among "
+        f"{grid} on inner folds of the training speakers. Numbers are per cent; in brackets 95 % intervals "
+        "over the test speakers, too narrow where these are few, or the range over the "
+        f"{document['random networks']} networks with random weights. Phones and the synthetic emotions are "
+        "spoken by espeak-ng, as is the speech of pretraining, in sentences that pretraining does not have.",
+        "",
+    ]
+    for result in document["results"]:
+        about = result["about"]
+        extra = f", {about['trained on']} for training" if "trained on" in about else ""
+        speech = SPEECH.get(result["speech"], result["speech"])
+        lines.append(
+            f"- {result['task']}, {speech}: {about['classes']} classes, "
+            f"{about['tested on']} tested{extra}, {about['test speakers']} test speakers; {about['split']}."
+        )
+    return "\n".join(lines)
+
+
+def _main_table(document: dict[str, Any]) -> str:
+    name = document["encoder"]["checkpoint"]
+    rows = [
+        ["task", "speech", "from", name, "random weights", "gain over random", "MFCC statistics", "chance"]
+    ]
+    for result in document["results"]:
+        about = [f"{result['task']}, {result['measure']}", SPEECH.get(result["speech"], result["speech"])]
+        ends = [_cell(result[CEPSTRA]), f"{100 * result['chance']:.1f}"]
+        for kind in (CHOSEN, MEAN, ALL, BEST):
+            if kind not in result[ENCODER]:
+                continue
+            label = kind
+            if kind == BEST:
+                label = f"{kind} ({result['best']})"
+            elif kind == CHOSEN:
+                label = f"{kind} ({', '.join(dict.fromkeys(result['chosen']))})"
+            own, other = _cell(result[ENCODER][kind]), _cell(result[RANDOM].get(kind))
+            gain = result["gain"][kind][RANDOM]
+            more = (
+                f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+                if gain
+                else "–"
+            )
+            rows.append([*about, label, own, other, more, *ends])
+            about, ends = ["", ""], ["", ""]
+    return table(rows)
 
 
 def _layer_table(results: list[dict[str, Any]]) -> str:
-    """One row a layer; the encoder with its interval, random weights with their range."""
-    heading, layers = [], list(results[0]["layers"])
+    """One row a layer: the encoder, and the mean of the random networks."""
+    rows = [["layer"]]
     for result in results:
-        name = _NAMES.get(result["speech"], result["speech"])
-        heading += [name, f"{name}, random weights"]
-    rows = [["layer", *heading]]
-    for layer in layers:
-        cells = []
+        rows[0] += [SPEECH.get(result["speech"], result["speech"]), "random"]
+    for layer in results[0]["layers"]:
+        cells = [layer]
         for result in results:
-            cells += [_cell(result[ENCODER][layer]), _cell(result[RANDOM].get(layer))]
-        rows.append([layer, *cells])
-    rows.append(["MFCC", *(cell for result in results for cell in (_cell(result[CEPSTRA].get("mfcc")), ""))])
-    return f"{results[0]['task'].capitalize()}, {results[0]['measure']} by layer:\n\n{_table(rows)}"
+            cells += [_number(result[ENCODER][layer]), _number(result[RANDOM].get(layer))]
+        rows.append(cells)
+    rows.append(["MFCC", *(cell for result in results for cell in (_number(result[CEPSTRA]), ""))])
+    task = results[0]["task"]
+    return f"{task[0].upper()}{task[1:]}, {results[0]['measure']} by layer:\n\n{table(rows)}"
+
+
+def _number(score: dict[str, Any] | None) -> str:
+    return "–" if score is None else f"{100 * score['uar']:.1f}"
 
 
 def _cell(score: dict[str, Any] | None) -> str:
     """Write a score and its two ends.
 
-    >>> _cell({"uar": 0.7125, "low": 0.65, "high": None}), _cell({"uar": 0.5, "low": 0.45, "high": 0.552})
+    >>> _cell({"uar": 0.7125, "low": None, "high": None}), _cell({"uar": 0.5, "low": 0.45, "high": 0.552})
     ('71.2', '50.0 (45.0 to 55.2)')
     """
-    if score is None:
-        return "–"
-    value = f"{100 * score['uar']:.1f}"
-    if score["low"] is None or score["high"] is None:
-        return value
-    return f"{value} ({100 * score['low']:.1f} to {100 * score['high']:.1f})"
+    if score is None or score["low"] is None or score["high"] is None:
+        return _number(score)
+    return f"{_number(score)} ({100 * score['low']:.1f} to {100 * score['high']:.1f})"
 
 
-def _table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]]) -> str:
+    """Write rows, the first being the heading, as a Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
