@@ -5,7 +5,9 @@ sentences each: 288 utterances of one to four seconds. Ten speakers train, four 
 an interval over speakers says something. Each speaker says the same sentences in all four emotions, so that
 neither sentence nor speaker tells the emotion. No voice speaks both languages, and voices that sound alike
 (variants of one) stand in one language's same split or apart in the two languages. Speakers also have a pitch
-and a rate of their own, since most male voices of espeak-ng share theirs.
+and a rate of their own, since most male voices of espeak-ng share theirs. Each speaker is recorded with one
+gain, such that all speakers are equally loud on average: espeak-ng's voices are up to 14 dB apart, which is
+nothing that a microphone's user would leave so. How loud a speaker's emotions are to each other stays.
 
 The same seed gives the same bytes, with the same version of espeak-ng.
 """
@@ -13,13 +15,15 @@ The same seed gives the same bytes, with the same version of espeak-ng.
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from layersim.alignment.pronunciation.espeak import SAMPLE_RATE, Line, Speech, synthesise
 from layersim.corpus.manifest import write_manifest
@@ -30,6 +34,7 @@ from layersim.workspace import CorpusEntry, Progress, no_progress, write_text
 PHONE_SET = "espeak-ipa"
 _SENTENCES = {"train": range(9), "validation": range(9, 12), "test": range(12, 18)}
 _SENTENCES_PER_SPEAKER = 3
+_LEVEL = 1500  # root mean square of a speaker's samples, of 32,768: leaves room for the loudest
 _OWN_PITCH, _OWN_RATE = 6, 0.06  # how far a speaker is from the voice's pitch (espeak-ng's scale) and rate
 
 
@@ -135,23 +140,27 @@ def make_corpus(
     """
     utterances = list(_plan(recipe, np.random.default_rng([seed, *recipe.name.encode("utf-8")])))
     audio_root = folder / "audio"
-    rows, phones = [], ["utterance,start,end,phone"]
-    label = f"speaking {recipe.name}"
-    for number, (utterance, speech) in enumerate(
-        zip(utterances, synthesise([utterance.line for utterance in utterances]), strict=True), start=1
-    ):
-        _write_wav(audio_root / str(utterance.row["path"]), speech)
-        rows.append(utterance.row)
-        identity = utterance.row["utterance_id"]
-        phones += [f"{identity},{phone.start:.6f},{phone.end:.6f},{phone.label}" for phone in speech.phones]
-        progress(label, number, len(utterances))
+    phones = ["utterance,start,end,phone"]
+    spoken = zip(utterances, synthesise([utterance.line for utterance in utterances]), strict=True)
+    done = 0
+    for _, group in groupby(spoken, key=lambda pair: pair[0].row["speaker"]):
+        of_speaker = []
+        for pair in group:
+            of_speaker.append(pair)
+            done += 1
+            progress(f"speaking {recipe.name}", done, len(utterances))
+        gain = _gain([speech for _, speech in of_speaker])
+        for utterance, speech in of_speaker:
+            _write_wav(audio_root / str(utterance.row["path"]), gain * speech.wave)
+            name = utterance.row["utterance_id"]
+            phones += [f"{name},{phone.start:.6f},{phone.end:.6f},{phone.label}" for phone in speech.phones]
     entry = CorpusEntry(
         manifest=folder / "manifests" / f"{recipe.name}.csv",
         audio_root=audio_root,
         alignments=folder / "exact" / f"{recipe.name}-exact-times.csv",
         phone_set=PHONE_SET,
     )
-    write_manifest(pd.DataFrame(rows), entry.manifest)
+    write_manifest(pd.DataFrame([utterance.row for utterance in utterances]), entry.manifest)
     write_text(folder / "exact" / f"{recipe.name}-exact-times.csv", "\n".join(phones) + "\n")
     return entry
 
@@ -194,10 +203,16 @@ def _plan(recipe: Recipe, rng: np.random.Generator) -> Iterator[_Utterance]:
                     yield _Utterance(row, line)
 
 
-def _write_wav(file: Path, speech: Speech) -> None:
+def _gain(speeches: Sequence[Speech]) -> float:
+    """Return the factor that brings a speaker to the level of all."""
+    samples = np.concatenate([speech.wave for speech in speeches]).astype(np.float64)
+    return _LEVEL / float(np.sqrt(np.mean(samples**2)))
+
+
+def _write_wav(file: Path, samples: NDArray[np.floating[Any]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(file), "wb") as stream:
         stream.setnchannels(1)
         stream.setsampwidth(2)
         stream.setframerate(SAMPLE_RATE)
-        stream.writeframes(speech.wave.astype("<i2").tobytes())
+        stream.writeframes(np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes())

@@ -102,6 +102,15 @@ def test_sad_speech_is_slower_and_softer_than_angry_speech(corpus):
     assert means.loc["sadness", "loudness"] < 0.75 * means.loc["anger", "loudness"]
 
 
+def test_speakers_are_equally_loud_on_average_however_loud_their_voices_are(corpus):
+    entry, manifest, _ = corpus
+    levels = []
+    for _, paths in manifest.groupby("speaker")["path"]:
+        samples = np.concatenate([read_audio(entry.audio_root / path) for path in paths])
+        levels.append(float(np.sqrt(np.mean(samples**2))))
+    assert max(levels) < 1.1 * min(levels)
+
+
 def test_the_same_seed_makes_the_same_bytes_and_another_seed_makes_others(tmp_path):
     small = replace(RECIPES[0], voices={split: voices[:1] for split, voices in RECIPES[0].voices.items()})
 
