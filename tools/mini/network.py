@@ -5,21 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
+from layersim.corpus.audio import SAMPLE_RATE
+
 BLOCKS, WIDTH = 12, 160
 _ATTENTION_HEADS = 4
-# Few channels where frames are many: seven equal layers would cost more than the blocks.
-_CHANNELS = (32, 64, 96, 128, 160, 160, 160)
+# 25 ms windows every 20 ms, as HuBERT's, by a filterbank every 5 ms and two layers on it. HuBERT's seven
+# layers would cost a fifth of the training, and learn to hear a spectrum over thousands of steps.
+_KERNELS, _STRIDES, _CHANNELS = (160, 4, 1), (80, 4, 1), (208, 256, WIDTH)
+_PHASES = np.arange(4) * np.pi / 2
 
 
 def configure() -> HubertConfig:
-    """Describe the network: HuBERT base's front end (group norm) before blocks that normalise first.
+    """Describe the network: a front end with a group norm, as HuBERT base, and blocks as HuBERT large.
 
-    HuBERT large's order within a block, which trains in far fewer steps, with base's front end.
+    Large's blocks normalise first, which trains in far fewer steps.
     """
     return HubertConfig(
         hidden_size=WIDTH,
@@ -27,6 +32,9 @@ def configure() -> HubertConfig:
         num_attention_heads=_ATTENTION_HEADS,
         intermediate_size=3 * WIDTH,
         conv_dim=_CHANNELS,
+        conv_kernel=_KERNELS,
+        conv_stride=_STRIDES,
+        num_feat_extract_layers=len(_CHANNELS),
         feat_extract_norm="group",
         do_stable_layer_norm=True,
         num_conv_pos_embeddings=64,
@@ -45,6 +53,8 @@ class Predictor(nn.Module):
     def __init__(self, sizes: dict[str, int]) -> None:
         super().__init__()
         self.encoder = HubertModel(configure())
+        with torch.no_grad():
+            self.encoder.feature_extractor.conv_layers[0].conv.weight.copy_(gabor_filters())
         self.heads = nn.ModuleDict({kind: nn.Linear(WIDTH, size) for kind, size in sizes.items()})
 
     def forward(self, waves: torch.Tensor, hidden: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -71,6 +81,31 @@ class Predictor(nn.Module):
         return kept[0]
 
 
+def gabor_filters() -> torch.Tensor:
+    """Return what the first layer begins as, (208, 1, 160): sinusoids under bells, four phases of each.
+
+    40 bands on the mel scale, and 12 narrower ones up to 900 Hz. Rectified, a band's phases add up to its
+    loudness: a spectrogram, from which learning goes on (the idea of Zeghidour et al., "LEAF", ICLR 2021).
+    """
+    times = (np.arange(_KERNELS[0]) - (_KERNELS[0] - 1) / 2) / SAMPLE_RATE
+    centres = 700.0 * (10.0 ** (np.linspace(_mel(80.0), _mel(7600.0), 40) / 2595.0) - 1.0)
+    spreads = (1.0 / (np.pi * np.gradient(centres))).clip(0.0012, 0.002)  # seconds
+    bands = [
+        (centre, np.exp(-0.5 * (times / spread) ** 2))
+        for centre, spread in zip(centres, spreads, strict=True)
+    ]
+    bands += [(centre, np.hanning(len(times))) for centre in np.linspace(60.0, 900.0, 12)]
+    filters = np.stack(
+        [bell * np.cos(2 * np.pi * centre * times + phase) for centre, bell in bands for phase in _PHASES]
+    )
+    filters /= np.linalg.norm(filters, axis=1, keepdims=True)
+    return torch.from_numpy(filters[:, None].astype(np.float32))
+
+
+def _mel(frequency: float) -> float:
+    return float(2595.0 * np.log10(1.0 + frequency / 700.0))
+
+
 def hide(shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
     """Choose frames to hide, shape (B, T): each frame begins a span of 10 with probability 0.08 (HuBERT)."""
     starts = torch.rand(shape, generator=generator) < 0.08
@@ -91,7 +126,7 @@ def save_encoder(encoder: HubertModel, folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     Wav2Vec2FeatureExtractor(
         feature_size=1,
-        sampling_rate=16_000,
+        sampling_rate=SAMPLE_RATE,
         padding_value=0.0,
         do_normalize=False,
         return_attention_mask=True,

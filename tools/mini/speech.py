@@ -9,6 +9,7 @@ effort does) are made before the units are found, and are part of what the encod
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,14 @@ from scipy import fft
 from layersim.alignment.pronunciation.espeak import SAMPLE_RATE as ESPEAK_RATE
 from layersim.alignment.pronunciation.espeak import Line, synthesise
 from layersim.corpus.audio import SAMPLE_RATE
+from layersim.errors import LayersimError
 from mini.corruption import corrupt
 from mini.targets import vectors
 from mini.texts import draw_text
 
 BATCH_SECONDS = 48.0
 BATCHES_PER_JOB = 8  # spoken by one process of espeak-ng, whose start costs more than a batch
+_ATTEMPTS = 5  # espeak-ng breaks down over a line in some ten thousand
 _SHORTEST, _LONGEST = 2.0, 4.5  # seconds, of the clips of a batch
 # Beyond imitating anyone: noise, a chipmunk, music.
 _NOT_VOICES = {"Demonic", "RicishayMax", "RicishayMax2", "RicishayMax3", "Tweaky", "UniRobot", "anikaRobot"}
@@ -65,7 +68,13 @@ def variants() -> tuple[str, ...]:
 
 def make_batches(seed: int, job: int, seconds: float = BATCH_SECONDS) -> list[Batch]:
     """Make the batches of one job, `BATCHES_PER_JOB` of them, each of so many seconds or a little more."""
-    rng = np.random.default_rng([seed, job])
+    for attempt in range(_ATTEMPTS):
+        with contextlib.suppress(LayersimError):
+            return _make_batches(np.random.default_rng([seed, job, attempt]), seconds)
+    raise LayersimError(f"espeak-ng ended early {_ATTEMPTS} times; reinstall espeakng-loader.")
+
+
+def _make_batches(rng: np.random.Generator, seconds: float) -> list[Batch]:
     lengths = [float(rng.uniform(_SHORTEST, _LONGEST)) for _ in range(BATCHES_PER_JOB)]
     sizes = [round(seconds / length) for length in lengths]
     spoken = iter([speech.wave for speech in synthesise([draw_line(rng) for _ in range(sum(sizes))])])
