@@ -25,7 +25,7 @@ from mini.training import Round, train
 
 SOUNDS, PROSODIES, OWN = 100, 64, 200  # units of each kind
 MIDDLE = 6  # block whose outputs the second round's units are clusters of
-_SAMPLE_JOBS = 6  # that the clusters are found on, some 40 minutes of speech
+_SAMPLE_JOBS = 5  # that the clusters are found on, half an hour of speech
 _ROUND_JOBS = 1_000_000  # apart: no round hears another one's speech, nor do the samples
 
 
@@ -96,7 +96,8 @@ def _own_codebook(file: Path, teacher: Predictor, seed: int, device: str) -> Cod
 
 
 def _sample(seed: int) -> list[Batch]:
-    return [batch for job in range(_SAMPLE_JOBS) for batch in make_batches(seed, 2 * _ROUND_JOBS + job)]
+    jobs = [make_batches(seed, 2 * _ROUND_JOBS + job) for job in range(_SAMPLE_JOBS)]
+    return [batch for batches in jobs for batch in batches[: len(batches) // 2]]  # each clip once
 
 
 def say(words: str) -> None:
@@ -110,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps the run's state")
     parser.add_argument("--export", type=Path, help="where the encoder goes (default: WORK/round-2)")
-    parser.add_argument("--steps", type=int, nargs=2, default=(1400, 2400), help="of each round")
-    parser.add_argument("--peak", type=float, default=1.5e-3, help="learning rate of the first round")
+    parser.add_argument("--steps", type=int, nargs=2, default=(2000, 3600), help="of each round")
+    parser.add_argument("--peak", type=float, default=1.2e-3, help="learning rate of the first round")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="of torch (default: torch's own choice)")

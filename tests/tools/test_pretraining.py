@@ -95,7 +95,7 @@ def test_a_recording_changes_each_clip_in_its_own_way_and_keeps_its_length(batch
 def test_the_learning_rate_rises_then_falls_to_a_hundredth():
     rates = [training.schedule(step, 2000) for step in range(2000)]
     top = int(np.argmax(rates))
-    assert 200 < top < 400
+    assert 300 < top < 500
     assert all(np.diff(rates[:top]) > 0)
     assert all(np.diff(rates[top:]) < 0)
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)

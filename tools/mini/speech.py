@@ -28,8 +28,10 @@ from mini.corruption import corrupt
 from mini.targets import vectors
 from mini.texts import draw_text
 
-BATCH_SECONDS = 48.0
-BATCHES_PER_JOB = 8  # spoken by one process of espeak-ng, whose start costs more than a batch
+BATCH_SECONDS = 24.0
+_SPOKEN = 16  # batches by one process of espeak-ng, whose start costs more than a batch
+_RECORDINGS = 2  # of each batch, some minutes apart: to speak and to describe costs more than to corrupt
+BATCHES_PER_JOB = _SPOKEN * _RECORDINGS
 _ATTEMPTS = 5  # espeak-ng breaks down over a line in some ten thousand
 _SHORTEST, _LONGEST = 2.0, 4.5  # seconds, of the clips of a batch
 # Beyond imitating anyone: noise, a chipmunk, music.
@@ -67,7 +69,7 @@ def variants() -> tuple[str, ...]:
 
 
 def make_batches(seed: int, job: int, seconds: float = BATCH_SECONDS) -> list[Batch]:
-    """Make the batches of one job, `BATCHES_PER_JOB` of them, each of so many seconds or a little more."""
+    """Make the batches of one job, `BATCHES_PER_JOB` of them, each of about so many seconds."""
     for attempt in range(_ATTEMPTS):
         with contextlib.suppress(LayersimError):
             return _make_batches(np.random.default_rng([seed, job, attempt]), seconds)
@@ -75,18 +77,19 @@ def make_batches(seed: int, job: int, seconds: float = BATCH_SECONDS) -> list[Ba
 
 
 def _make_batches(rng: np.random.Generator, seconds: float) -> list[Batch]:
-    lengths = [float(rng.uniform(_SHORTEST, _LONGEST)) for _ in range(BATCHES_PER_JOB)]
+    lengths = [float(rng.uniform(_SHORTEST, _LONGEST)) for _ in range(_SPOKEN)]
     sizes = [round(seconds / length) for length in lengths]
     spoken = iter([speech.wave for speech in synthesise([draw_line(rng) for _ in range(sum(sizes))])])
-    batches = []
+    recordings: list[list[Batch]] = [[] for _ in range(_RECORDINGS)]
     for length, size in zip(lengths, sizes, strict=True):
         samples = int(length * SAMPLE_RATE)
         clips = [_clip(_vary(next(spoken), rng), samples, rng) for _ in range(size)]
         found = [vectors(clip) for clip in clips]
         clean = np.stack(clips)
         mfcc, prosody = (np.stack(kind) for kind in zip(*found, strict=True))
-        batches.append(Batch(clean, corrupt(clean, rng), mfcc, prosody))
-    return batches
+        for batches in recordings:
+            batches.append(Batch(clean, corrupt(clean, rng), mfcc, prosody))
+    return [batch for batches in recordings for batch in batches]
 
 
 def draw_line(rng: np.random.Generator) -> Line:

@@ -29,9 +29,9 @@ from mini.speech import BATCHES_PER_JOB, Batch, make_batches
 
 SAVE_EVERY = 200
 LOG_EVERY = 20
-_WARMUP = 300
+_WARMUP = 400
 _HIDDEN_SHARE = 2 / 3
-_AHEAD = 3  # jobs that are under way while one is used
+_AHEAD = 1  # jobs that are under way while one is used
 
 
 @dataclass(frozen=True)
