@@ -1,7 +1,7 @@
 """Two small synthetic corpora, English and Mandarin: audio, manifests, and phone times that are exact.
 
 24 voices a language (seven female, seventeen male: espeak-ng has few female ones), four emotions, three
-sentences each: 288 utterances of one to four seconds. Ten speakers train, four validate, ten test: with ten,
+sentences each: 288 utterances of one to five seconds. Ten speakers train, four validate, ten test: with ten,
 an interval over speakers says something. Each speaker says the same sentences in all four emotions, so that
 neither sentence nor speaker tells the emotion. No voice speaks both languages, and voices that sound alike
 (variants of one) stand in one language's same split or apart in the two languages. Speakers also have a pitch
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from layersim.alignment.pronunciation.espeak import SAMPLE_RATE, Line, Speech, synthesise
 from layersim.corpus.manifest import write_manifest
-from layersim.demo.emotions import EMOTIONS, draw_prosody
+from layersim.demo.emotions import EMOTIONS, brighten, draw_prosody
 from layersim.demo.sentences import ENGLISH, MANDARIN
 from layersim.workspace import CorpusEntry, Progress, no_progress, write_text
 
@@ -112,6 +112,7 @@ RECIPES = (
 class _Utterance:
     row: dict[str, Any]  # of the manifest
     line: Line
+    brightness: float  # decibels
 
 
 def make_corpus(
@@ -151,7 +152,8 @@ def make_corpus(
             progress(f"speaking {recipe.name}", done, len(utterances))
         gain = _gain([speech for _, speech in of_speaker])
         for utterance, speech in of_speaker:
-            _write_wav(audio_root / str(utterance.row["path"]), gain * speech.wave)
+            samples = brighten(gain * speech.wave, SAMPLE_RATE, utterance.brightness)
+            _write_wav(audio_root / str(utterance.row["path"]), samples)
             name = utterance.row["utterance_id"]
             phones += [f"{name},{phone.start:.6f},{phone.end:.6f},{phone.label}" for phone in speech.phones]
     entry = CorpusEntry(
@@ -200,7 +202,7 @@ def _plan(recipe: Recipe, rng: np.random.Generator) -> Iterator[_Utterance]:
                         pitch_range=round(prosody.pitch_range),
                         volume=round(prosody.volume),
                     )
-                    yield _Utterance(row, line)
+                    yield _Utterance(row, line, prosody.brightness)
 
 
 def _gain(speeches: Sequence[Speech]) -> float:

@@ -43,10 +43,10 @@ def about(workspace: Workspace, comparisons: Mapping[str, str]) -> str:
     paragraphs = [
         f"This study was made by layersim demo. {source} and {target} are synthetic: espeak-ng's voices say "
         "everyday sentences in English and in Mandarin, with four emotions as speech rate, pitch, pitch "
-        "range and loudness. Which way each moves is taken from the literature (Murray & Arnott 1993; Banse "
-        "& Scherer 1996; Scherer 2003; Juslin & Laukka 2003). So emotion is prosody here and nothing else, "
-        "and the same in both languages: what is found shows what layersim does, and is no finding about "
-        "human speech.",
+        "range, loudness and brightness. Which way each moves is taken from the literature (Murray & Arnott "
+        "1993; Banse & Scherer 1996; Scherer 2003; Juslin & Laukka 2003). So emotion is prosody here and "
+        "nothing else, and the same in both languages: what is found shows what layersim does, and is no "
+        "finding about human speech.",
         "Phones were found by layersim align, as they must be in real recordings, and these are what the "
         "phoneme level uses. This speech being synthetic, their exact times are known too. "
         + " ".join(f"{corpus}: {said}." for corpus, said in comparisons.items()),
