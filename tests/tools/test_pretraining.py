@@ -10,7 +10,7 @@ from layersim.encoders.load import load_encoder
 from layersim.encoders.windows import FrameGrid
 from mini import training
 from mini.corruption import corrupt
-from mini.network import Predictor, configure, hide, save_encoder
+from mini.network import Kind, Predictor, configure, hide, save_encoder
 from mini.speech import draw_line, make_batches
 from mini.targets import Codebook, vectors
 from mini.texts import draw_text
@@ -77,10 +77,10 @@ def test_units_are_the_nearest_centres():
 
 
 def test_half_of_the_frames_are_hidden_in_spans_and_some_in_every_clip():
-    hidden = hide((400, 100), torch.Generator().manual_seed(0))
+    hidden = hide((400, 100), 10, torch.Generator().manual_seed(0))
     # 1 - 0.92^10 of the frames past the first ten
     assert hidden[:, 10:].float().mean().item() == pytest.approx(1 - 0.92**10, abs=0.02)
-    assert hide((50, 3), torch.Generator().manual_seed(0)).any(1).all()
+    assert hide((50, 3), 5, torch.Generator().manual_seed(0)).any(1).all()
 
 
 def test_a_recording_changes_each_clip_in_its_own_way_and_keeps_its_length(batches):
@@ -101,6 +101,14 @@ def test_the_learning_rate_rises_then_falls_to_a_hundredth():
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)
 
 
+def test_a_shorter_teacher_gives_the_same_middle_block(batches):
+    model = Predictor({"sound": Kind(3)})
+    waves = torch.from_numpy(batches[0].clean)
+    whole = model.layer(waves, 4)
+    model.keep_blocks(4)
+    assert torch.equal(model.layer(waves, 4), whole)
+
+
 @pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
     def few(seed, first, workers):
@@ -112,7 +120,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "batches", few)
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
     monkeypatch.setattr(training, "LOG_EVERY", 1)
-    stage = training.Round("round-1", 4, 1e-3, 0)
+    stage = training.Round("round-1", 4, 1e-3, 0, span=10)
 
     def targets(batch):
         return {"sound": torch.from_numpy((batch.mfcc[..., 0] > 0).astype(np.int64))}
@@ -127,7 +135,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
     def run(folder, say):
         folder.mkdir(exist_ok=True)
         torch.manual_seed(0)
-        model = Predictor({"sound": 2})
+        model = Predictor({"sound": Kind(2, block=3)})
         training.train(model, targets, stage, folder=folder, seed=0, device="cpu", workers=1, say=say)
         return model.state_dict()
 
@@ -142,7 +150,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
 
 def test_what_is_saved_is_an_encoder_that_layersim_loads(tmp_path):
     torch.manual_seed(0)
-    save_encoder(Predictor({"sound": 3}).encoder, tmp_path / "layersim-mini")
+    save_encoder(Predictor({"sound": Kind(3)}).encoder, tmp_path / "layersim-mini")
     encoder = load_encoder(str(tmp_path / "layersim-mini"))
     assert encoder.layers == tuple(str(number) for number in range(13))
     assert encoder.exact_batching

@@ -12,6 +12,7 @@ from layersim.figures.save import save
 from layersim.figures.style import DASHES, PALETTE, axes_at, new_figure, put_title, styled, title_height
 
 _TITLE = "Pretraining of layersim-mini: cross-entropy of the units"
+_COLOURS = dict(zip(("sound", "prosody", "own"), PALETTE, strict=False))
 _SMOOTH = 5  # rows of the log
 
 
@@ -32,7 +33,7 @@ def losses_figure(rounds: dict[str, pd.DataFrame]) -> Figure:
             for column in table.columns[table.columns.str.contains(" hidden| heard")]:
                 kind, frames = str(column).rsplit(" ", 1)
                 smooth = table[column].rolling(_SMOOTH, min_periods=1).mean()
-                axes.plot(table["step"], smooth, label=f"{kind}, {frames}", color=PALETTE[kind == "prosody"],
+                axes.plot(table["step"], smooth, label=f"{kind}, {frames}", color=_COLOURS[kind],
                           linestyle=DASHES[frames == "heard"])  # fmt: skip
             axes.set_title(name.replace("-", " "))
             axes.set_xlabel("Step")

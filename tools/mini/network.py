@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,38 +51,65 @@ def configure() -> HubertConfig:
     )
 
 
-class Predictor(nn.Module):
-    """An encoder, and one linear layer for each kind of unit on top of its last block."""
+@dataclass(frozen=True)
+class Kind:
+    """A kind of units: how many there are, and the block that predicts them."""
 
-    def __init__(self, sizes: dict[str, int]) -> None:
+    units: int
+    block: int = BLOCKS
+
+
+class Predictor(nn.Module):
+    """An encoder, and a linear layer for each kind of unit on the block that is to predict it.
+
+    The encoder's last norm stands between them, whichever block it is.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind]) -> None:
         super().__init__()
         self.encoder = HubertModel(configure())
         with torch.no_grad():
             self.encoder.feature_extractor.conv_layers[0].conv.weight.copy_(gabor_filters())
-        self.heads = nn.ModuleDict({kind: nn.Linear(WIDTH, size) for kind, size in sizes.items()})
+        self.kinds = dict(kinds)
+        self.heads = nn.ModuleDict({name: nn.Linear(WIDTH, kind.units) for name, kind in kinds.items()})
 
     def forward(self, waves: torch.Tensor, hidden: torch.Tensor) -> dict[str, torch.Tensor]:
         """Predict all frames' units: waves (B, n) and which frames are hidden (B, T) to (B, T, K) each."""
-        frames = self.encoder(waves, mask_time_indices=hidden).last_hidden_state
-        return {kind: head(frames) for kind, head in self.heads.items()}
+        norm = self.encoder.encoder.layer_norm
+        blocks = {kind.block for kind in self.kinds.values()}
+        with self._kept(blocks) as outputs:
+            self.encoder(waves, mask_time_indices=hidden)
+        return {name: self.heads[name](norm(outputs[kind.block])) for name, kind in self.kinds.items()}
+
+    def keep_blocks(self, number: int) -> None:
+        """Do without the blocks above the given one."""
+        self.encoder.encoder.layers = self.encoder.encoder.layers[:number]
 
     @torch.no_grad()
     def layer(self, waves: torch.Tensor, number: int) -> torch.Tensor:
-        """Return what block ``number`` puts out, (B, T, D), with nothing hidden and nothing dropped."""
-        was_training = self.training
+        """Return what block ``number`` puts out, (B, T, D), with nothing hidden."""
         self.eval()
-        kept: list[torch.Tensor] = []
-
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            kept.append(output[0] if isinstance(output, tuple) else output)
-
-        hook = self.encoder.encoder.layers[number - 1].register_forward_hook(keep)
-        try:
+        with self._kept({number}) as outputs:
             self.encoder(waves)
+        return outputs[number]
+
+    @contextmanager
+    def _kept(self, blocks: Collection[int]) -> Iterator[dict[int, torch.Tensor]]:
+        """Keep what some blocks put out while the encoder runs."""
+        outputs: dict[int, torch.Tensor] = {}
+
+        def keep(_module: nn.Module, _inputs: Any, output: Any, *, block: int) -> None:
+            outputs[block] = output[0] if isinstance(output, tuple) else output
+
+        hooks = [
+            self.encoder.encoder.layers[block - 1].register_forward_hook(partial(keep, block=block))
+            for block in blocks
+        ]
+        try:
+            yield outputs
         finally:
-            hook.remove()
-            self.train(was_training)
-        return kept[0]
+            for hook in hooks:
+                hook.remove()
 
 
 def gabor_filters() -> torch.Tensor:
@@ -106,11 +137,11 @@ def _mel(frequency: float) -> float:
     return float(2595.0 * np.log10(1.0 + frequency / 700.0))
 
 
-def hide(shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
-    """Choose frames to hide, shape (B, T): each frame begins a span of 10 with probability 0.08 (HuBERT)."""
-    starts = torch.rand(shape, generator=generator) < 0.08
+def hide(shape: tuple[int, int], span: int, generator: torch.Generator) -> torch.Tensor:
+    """Choose frames to hide, (B, T): each begins a span with probability 0.8 / span (HuBERT: span 10)."""
+    starts = torch.rand(shape, generator=generator) < 0.8 / span
     hidden = starts.clone()
-    for step in range(1, 10):
+    for step in range(1, span):
         hidden[:, step:] |= starts[:, :-step]
     hidden[:, 0] |= ~hidden.any(1)  # something to predict in every clip
     return hidden

@@ -46,12 +46,15 @@ class Round:
         Learning rate at its highest.
     first_job : int
         Rounds hear different speech.
+    span : int
+        Frames that are hidden in a row.
     """
 
     name: str
     steps: int
     peak: float
     first_job: int
+    span: int
 
 
 Targets = Callable[[Batch], dict[str, torch.Tensor]]
@@ -106,13 +109,13 @@ def train(
     for step in range(done, stage.steps):
         batch = next(stream)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + stage.first_job + step)
-        hidden = hide(batch.mfcc.shape[:2], generator).to(device)
+        hidden = hide(batch.mfcc.shape[:2], stage.span, generator).to(device)
         for group in optimiser.param_groups:
             group["lr"] = stage.peak * schedule(step, stage.steps)
         losses = _losses(model, torch.from_numpy(batch.heard).to(device), hidden, targets(batch))
         optimiser.zero_grad()
-        hidden_loss = torch.stack([losses[f"{kind} hidden"] for kind in model.heads]).sum()
-        heard_loss = torch.stack([losses[f"{kind} heard"] for kind in model.heads]).sum()
+        hidden_loss = torch.stack([losses[f"{kind} hidden"] for kind in model.kinds]).sum()
+        heard_loss = torch.stack([losses[f"{kind} heard"] for kind in model.kinds]).sum()
         (_HIDDEN_SHARE * hidden_loss + (1 - _HIDDEN_SHARE) * heard_loss).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
