@@ -3,9 +3,9 @@
 Two rounds, as HuBERT has them: first the units are clusters of MFCC and, beside them, of prosody; then also
 clusters of what a middle block of the first round's network puts out. The second round goes on from the first
 one's weights and differs from HuBERT's in two ways, each for the sake of a network this small. Shorter spans
-are hidden, since no context tells what stood in 200 ms of made-up words. And each kind of unit is predicted by
-a block of its own (prosody below, the network's own units in the middle, MFCC units at the top), so that the
-blocks come to differ in few steps.
+are hidden, since no context tells what stood in 200 ms of made-up words. And each kind of unit is predicted
+by a block of its own (prosody below, the network's own units in the middle, MFCC units at the top), so that
+the blocks come to differ in few steps.
 
 Speech is made on the way; nothing is downloaded. Kill it whenever you like: started again with the same
 folder, it goes on from the last few minutes.

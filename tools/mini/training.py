@@ -13,7 +13,9 @@ from __future__ import annotations
 import csv
 import math
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -64,7 +66,7 @@ def batches(seed: int, first: int, workers: int) -> Generator[Batch, None, None]
     """Make one batch after the other, from the given one on, in processes of their own."""
     # spawn: a process forked from one with threads can hang
     with ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_single_thread
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
     ) as pool:
         waiting: deque[Future[list[Batch]]] = deque()
         job, skipped = divmod(first, BATCHES_PER_JOB)
@@ -79,8 +81,17 @@ def batches(seed: int, first: int, workers: int) -> Generator[Batch, None, None]
             pool.shutdown(cancel_futures=True)
 
 
-def _single_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _begin_worker() -> None:
+    """End with the process that began this one, even if that is killed: an idle worker would wait forever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("a worker has a parent")
+
+    def watch(sentinel: int) -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()
 
 
 def train(
