@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from layersim.encoders.checkpoint import EMBEDDED, find_checkpoint
 from layersim.encoders.load import load_encoder, refuse_broken_torchaudio
 from layersim.errors import LayersimError
 
@@ -77,6 +79,17 @@ def test_sharded_weights_are_read_and_hashed_together(tiny_copy, tiny, speech):
     shards[1].unlink()
     with pytest.raises(LayersimError, match=rf"weight files are missing: {shards[1].name}"):
         load_encoder(str(folder))
+
+
+def test_a_folder_here_goes_before_the_encoder_that_comes_along(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = find_checkpoint(EMBEDDED)
+    assert shipped.name == EMBEDDED
+    assert shipped.folder != tmp_path / EMBEDDED
+    shutil.copytree(tiny("hubert-group"), tmp_path / EMBEDDED)
+    ours = find_checkpoint(EMBEDDED)
+    assert ours.name == EMBEDDED
+    assert ours.weights_sha256 != shipped.weights_sha256
 
 
 def test_a_folder_without_a_configuration_is_refused(tmp_path):
@@ -229,7 +242,8 @@ def test_a_broken_torchaudio_is_recognised_before_transformers_is_imported(tmp_p
     (tmp_path / "torchaudio" / "__init__.py").write_text(BROKEN)
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from layersim.encoders.load import load_encoder\n"
+        "from layersim.encoders.checkpoint import EMBEDDED, find_checkpoint
+from layersim.encoders.load import load_encoder\n"
         "from layersim.errors import LayersimError\n"
         "try: load_encoder('any/thing')\n"
         "except LayersimError as error: print(error)\n"
