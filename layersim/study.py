@@ -92,8 +92,8 @@ def create_study(
     Parameters
     ----------
     encoder : str, optional
-        A hub id, or the folder of a checkpoint. Without it, the small encoder that comes with layersim, which
-        is for trying things out; the study's notes say so.
+        A hub id, or the folder of a checkpoint. Without it, the small encoder that comes with layersim, for
+        trying things out; the study's notes say so.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def create_study(
     """
     if (root / FILE_NAME).exists() and not force:
         raise LayersimError(f"{root / FILE_NAME} exists. Choose another folder, or replace it with --force.")
-    encoder = _encoder_name(EMBEDDED if encoder is None else encoder)
+    encoder = encoder_name(EMBEDDED if encoder is None else encoder)
     imports, entries, notes = {}, {}, []
     for count, (name, source) in enumerate(corpora.items()):
         progress("importing", count, len(corpora))
@@ -138,7 +138,14 @@ def create_study(
     return Study(Workspace.create(root, encoder, entries, force), imports, notes)
 
 
-def _encoder_name(encoder: str) -> str:
+def encoder_name(encoder: str) -> str:
+    """Return what layersim.toml calls an encoder: a folder by its whole path, a hub id as it is.
+
+    Raises
+    ------
+    LayersimError
+        If it is a path, and there is no such folder.
+    """
     folder = Path(encoder).expanduser()
     if folder.is_dir():
         return str(folder.resolve())

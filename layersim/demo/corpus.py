@@ -3,11 +3,11 @@
 24 voices a language (seven female, seventeen male: espeak-ng has few female ones), four emotions, three
 sentences each: 288 utterances of one to five seconds. Ten speakers train, four validate, ten test: with ten,
 an interval over speakers says something. Each speaker says the same sentences in all four emotions, so that
-neither sentence nor speaker tells the emotion. No voice speaks both languages, and voices that sound alike
-(variants of one) stand in one language's same split or apart in the two languages. Speakers also have a pitch
-and a rate of their own, since most male voices of espeak-ng share theirs. Each speaker is recorded with one
-gain, such that all speakers are equally loud on average: espeak-ng's voices are up to 14 dB apart, which is
-nothing that a microphone's user would leave so. How loud a speaker's emotions are to each other stays.
+neither sentence nor speaker tells the emotion. No voice speaks both languages. Speakers also have a pitch and
+a rate of their own, since most male voices of espeak-ng share theirs. Each speaker is recorded with one gain,
+such that all speakers are equally loud on average: left alone, espeak-ng's voices are up to 12 dB apart in
+the same neutral sentence, which whoever records people would level out. How loud a speaker's emotions are
+relative to each other is kept.
 
 The same seed gives the same bytes, with the same version of espeak-ng.
 """

@@ -1,6 +1,6 @@
 """Four emotions as prosody: how rate, pitch, pitch range, loudness and brightness move, by the literature.
 
-Which way each emotion moves from neutral speech, as the reviews agree:
+How each emotion differs from neutral speech here:
 
 ========== ============ =========== ============== =========== =====================
 emotion    speech rate  mean pitch  pitch range    loudness    high-frequency energy
@@ -10,21 +10,24 @@ happiness  faster       much higher wider          louder      more
 sadness    much slower  lower       much narrower  much softer much less
 ========== ============ =========== ============== =========== =====================
 
-- Murray & Arnott 1993 (table 1 of their review): anger "slightly faster", pitch "very much higher" and "much
-  wider", "higher" intensity; happiness "faster or slower", "much higher", "much wider", "higher"; sadness
-  "slightly slower", "slightly lower", "slightly narrower", "lower".
-- Banse & Scherer 1996: hot anger and elation raise pitch and energy most; sadness lowers energy.
+Which way each moves is what these reviews agree on:
+
+- Murray & Arnott 1993 (the table of their review): anger "slightly faster", pitch "very much higher" and
+  "much wider", "higher" intensity; happiness "faster or slower", "much higher", "much wider", "higher";
+  sadness "slightly slower", "slightly lower", "slightly narrower", "lower".
+- Banse & Scherer 1996: hot anger and elation raise pitch and energy strongly; sadness lowers energy.
 - Scherer 2003 and Juslin & Laukka 2003 (reviews over many studies): anger and joy raise intensity, mean and
   variability of pitch and rate; sadness lowers all of them. High-frequency energy is much in anger, medium in
   happiness, little in sadness: who speaks with more effort is not only louder but brighter.
 
-The directions are theirs; the sizes below are layersim's: plain, as acted emotions are, and within what
-espeak-ng speaks well. It has no setting of brightness, so the sound is filtered (`brighten`). Other voice
-quality (tense, breathy), which the same reviews describe, is not imitated: espeak-ng fixes it per voice.
+How far each moves is layersim's own choice: sadness further than that "slightly", and happiness higher in
+pitch than anger, which Murray & Arnott have the other way round. `reports/LOG.md` tells how the sizes came
+about. espeak-ng has no setting of brightness, so the sound is filtered (`brighten`). Other voice quality
+(tense, breathy), which the same reviews describe, is not imitated: espeak-ng fixes it per voice.
 
-No two utterances express an emotion alike, so each draws a strength and some noise of its own. From the
-settings themselves the classes can nearly always be told; from the sound of an unknown speaker, whose voice
-is off by more than an emotion is, they are not easy.
+No two utterances express an emotion alike: each draws a strength and some noise of its own. From the drawn
+settings a linear discriminant tells the emotion in 96 of 100 cases; from the sound of a speaker it has not
+heard it is right less often, since voices differ too.
 
 References
 ----------

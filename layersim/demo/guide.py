@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layersim.demo.corpus import RECIPES, Recipe, make_corpus
-from layersim.demo.result import ENCODER, DemoResult, about
+from layersim.demo.result import DemoResult, about
+from layersim.encoders.checkpoint import EMBEDDED, find_checkpoint
 from layersim.errors import LayersimError
 from layersim.settings import FILE_NAME
+from layersim.study import encoder_name
 from layersim.workspace import CorpusEntry, Progress, Workspace, no_progress, write_text
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 def run_demo(
     folder: Path,
-    encoder: str = ENCODER,
+    encoder: str = EMBEDDED,
     *,
     progress: Progress = no_progress,
     force: bool = False,
@@ -52,8 +54,6 @@ def run_demo(
         If a workspace stands there and ``force`` is not set, there is no such encoder, or speech synthesis
         is not available.
     """
-    from layersim.encoders.checkpoint import find_checkpoint
-
     root = folder.resolve()
     if (root / FILE_NAME).exists() and not force:
         raise LayersimError(
@@ -61,8 +61,7 @@ def run_demo(
             "--force."
         )
     clock = _Clock()
-    own = Path(encoder).expanduser()
-    encoder = str(own.resolve()) if own.is_dir() else encoder
+    encoder = encoder_name(encoder)
     find_checkpoint(encoder)  # what is not there is missed before the work, not in the middle of it
     with clock.stage("speech"):
         corpora = {recipe.name: make_corpus(recipe, root, progress=progress) for recipe in recipes}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layersim.encoders.checkpoint import EMBEDDED
 from layersim.workspace import Workspace, encoder_slug
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from layersim.report.story import Chapter
     from layersim.similarity.ranking import Ranking
 
-ENCODER = "layersim-mini"  # comes with layersim
 _COLUMNS = 100
 
 _OWN_ENCODER = (
-    f"{ENCODER} is a demonstration encoder: small, pretrained without labels on speech of the same "
-    "synthesiser. On real recordings it knows far less than WavLM, Whisper or XLSR do."
+    f"{EMBEDDED} is a demonstration encoder: small, pretrained without labels on synthetic speech, of the "
+    "same synthesiser and voices that speak here. For research, use WavLM, Whisper or XLSR."
+)
+_OWN_ALIGNER = (
+    "The built-in aligner begins with speech of the same synthesiser: expect less on recordings of people."
 )
 _REAL = (
     "layersim init STUDY --corpus emodb=FOLDER --corpus ravdess=FOLDER --encoder microsoft/wavlm-base-plus",
@@ -42,21 +45,22 @@ def about(workspace: Workspace, comparisons: Mapping[str, str]) -> str:
     source, target = workspace.pair()
     paragraphs = [
         f"This study was made by layersim demo. {source} and {target} are synthetic: espeak-ng's voices say "
-        "everyday sentences in English and in Mandarin, with four emotions as speech rate, pitch, pitch "
-        "range, loudness and brightness. Which way each moves is taken from the literature (Murray & Arnott "
-        "1993; Banse & Scherer 1996; Scherer 2003; Juslin & Laukka 2003). So emotion is prosody here and "
-        "nothing else, and the same in both languages: what is found shows what layersim does, and is no "
-        "finding about human speech.",
-        "Phones were found by layersim align, as they must be in real recordings, and these are what the "
-        "phoneme level uses. This speech being synthetic, their exact times are known too. "
-        + " ".join(f"{corpus}: {said}." for corpus, said in comparisons.items()),
+        "everyday sentences in English and in Mandarin, with four emotions as changes of speech rate, "
+        "pitch, pitch range, loudness and brightness. Which way each moves is taken from the literature "
+        "(Murray & Arnott 1993; Banse & Scherer 1996; Scherer 2003; Juslin & Laukka 2003), how far is "
+        "chosen. So emotion is prosody here and nothing else, and the same in both languages: what is found "
+        "shows what layersim does, and is no finding about human speech.",
+        "Phones were found by layersim align, as they must be in real recordings, and the phoneme level uses "
+        "these. As the speech is synthetic, the exact times are known too. "
+        + " ".join(f"{corpus}: {said}." for corpus, said in comparisons.items())
+        + f" {_OWN_ALIGNER}",
     ]
-    if encoder_slug(workspace.encoder) == ENCODER:
+    if encoder_slug(workspace.encoder) == EMBEDDED:
         paragraphs.append(_OWN_ENCODER)
     paragraphs.append(
         "Next: see whether it matters which layers are picked (layersim train --anchors worst, --anchors "
-        "all) and whether the corpora are drawn together (layersim train --gamma 0 --force), and what the "
-        "layer-anchoring paper's plain similarity picks (layersim rank --paper --force). Then real corpora: "
+        "all), what CORAL does (layersim train --gamma 0 --force), and what the layer-anchoring "
+        "paper's plain similarity picks (layersim rank --paper --force). Then real corpora: "
         f"{_REAL[0]}; in that folder, the same commands as here."
     )
     return "\n\n".join(paragraphs) + "\n"
@@ -106,12 +110,13 @@ class DemoResult:
                 f"{extracted.corpus}: {extracted.utterances} utterances, "
                 f"{60 * extracted.hours:.1f} minutes{vowels}"
             )
-            lines += _item(f"layersim align {self.comparisons[aligned.corpus]}")
+            lines += _item(f"layersim align: {self.comparisons[aligned.corpus]}")
             lines += [line for note in aligned.notes for line in _item(note)]
+        lines += _item(_OWN_ALIGNER)
         for chapter in self.story:
             lines += ["", chapter.title]
             lines += [line for sentence in chapter.sentences for line in _item(sentence)]
-        if encoder_slug(self.encoder) == ENCODER:
+        if encoder_slug(self.encoder) == EMBEDDED:
             lines += ["", *textwrap.wrap(_OWN_ENCODER, _COLUMNS)]
         return "\n".join([*lines, "", f"Report: {self.report}", "", *self._next_steps()])
 
@@ -128,6 +133,8 @@ class DemoResult:
 
 
 def _item(sentence: str) -> list[str]:
-    return textwrap.wrap(
-        sentence, _COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+    joined = sentence.replace(" %", "\N{NO-BREAK SPACE}%")  # no line begins with a per cent sign
+    lines = textwrap.wrap(
+        joined, _COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
     )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

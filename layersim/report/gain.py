@@ -24,10 +24,12 @@ class Gain:
     ----------
     interval : Interval or None
         None with fewer than two speakers, or when half of the draws or more lack a class.
+    speakers : int
     """
 
     value: float
     interval: Interval | None
+    speakers: int
 
     @property
     def is_apart_from_zero(self) -> bool:
@@ -84,7 +86,7 @@ def uar_gain(
     differences = _uar(drawn, *one) - _uar(drawn, *other)
     known = differences[np.isfinite(differences)]
     enough = len(speakers) > 1 and 2 * len(known) > REPLICATES
-    return Gain(float(value[0]), percentile_interval(known) if enough else None)
+    return Gain(float(value[0]), percentile_interval(known) if enough else None, len(speakers))
 
 
 def _recall_counts(

@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from layersim import __version__
+from layersim.encoders.checkpoint import EMBEDDED
 from layersim.errors import LayersimError, StageMissingError
 from layersim.provenance import library_versions
 from layersim.report.alignments import alignment_section
@@ -32,7 +33,6 @@ from layersim.report.story import tell
 from layersim.workspace import Workspace, encoder_slug, read_json, write_text
 
 ABOUT = "about.txt"
-DEMONSTRATION_ENCODER = "layersim-mini"
 
 
 def write_report(workspace: Workspace) -> Path:
@@ -89,10 +89,11 @@ def _about(workspace: Workspace) -> list[str]:
 def _warnings(workspace: Workspace, corpora: list[CorpusOutputs], pairs: list[PairOutputs]) -> list[str]:
     """Collect what bears on the whole page."""
     found = []
-    if encoder_slug(workspace.encoder) == DEMONSTRATION_ENCODER:
+    if encoder_slug(workspace.encoder) == EMBEDDED:
         found.append(
-            f"{DEMONSTRATION_ENCODER} is a small demonstration encoder, pretrained on synthetic speech. "
-            "For research name another: layersim extract --encoder microsoft/wavlm-base-plus, and so on."
+            f"{EMBEDDED} is a small demonstration encoder, pretrained on synthetic speech. "
+            "For research name another in layersim.toml, such as microsoft/wavlm-base-plus, and extract, "
+            "rank and train again."
         )
     for corpus in corpora:
         results = corpus.extraction["results"] if corpus.extraction else {}

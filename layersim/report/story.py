@@ -1,7 +1,7 @@
 """What a pair's outputs come to, in sentences: which layers, how sure, what anchoring bought.
 
 Every sentence is made from what rank and train wrote. A difference counts as one only if its 95 % interval
-over speakers leaves zero out.
+over speakers leaves zero out, and with a caution where the speakers are few.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from layersim.metrics import FEW_SPEAKERS
 from layersim.report.gain import Gain, read_runs, uar_gain
 from layersim.report.outputs import PairOutputs, RankingOutputs, TrainingOutputs
 
 _BASELINES = {
     "cc-std": "the top layer, each corpus standardised by itself",
-    "cc": "the top layer, plain",
+    "cc": "the top layer, both standardised by the source",
 }  # what la is held against
 _DECIMALS = 3
 
@@ -49,9 +50,9 @@ def _which(outputs: RankingOutputs) -> str:
     layers = {layer["layer"]: layer for layer in ranking["layers"]}
     return (
         f"{_capital(outputs.name)}: the {ranking['compared']} of the two corpora are most alike in layers "
-        f"{_listed(ranking['group'])} (Group), best in {ranking['best']} "
-        f"({_score(layers[ranking['best']])}), and least in {_listed(ranking['worst'])} (Worst; lowest "
-        f"{_score(min((layers[name] for name in ranking['worst']), key=_value))})."
+        f"{_listed(ranking['group'])} (Group), most of all in layer {ranking['best']} "
+        f"({_score(layers[ranking['best']])}), and least alike in {_listed(ranking['worst'])} (Worst; the "
+        f"lowest score is {_score(min((layers[name] for name in ranking['worst']), key=_value))})."
     )
 
 
@@ -63,7 +64,11 @@ def _how_sure(outputs: RankingOutputs) -> str:
     tested = [layer for layer in pickable if layer["null_high"] is not None]
     if tested:
         above = sum(layer["score"] > layer["null_high"] for layer in tested)
-        said.append(f"{above} of {len(tested)} layers stand above the 95 % that permuted {label} labels give")
+        clause = f"{above} of {len(tested)} layers score above the 95 % range of permuted {label} labels"
+        lows = [(layer["low"], layer["null_high"]) for layer in tested if layer["low"] is not None]
+        if lows:
+            clause += f", {sum(low > null for low, null in lows)} with their whole interval over speakers"
+        said.append(clause)
     best, lowest = max(pickable, key=_value), min(pickable, key=_value)
     if best["low"] is not None and lowest["high"] is not None:
         apart = best["low"] > lowest["high"]
@@ -74,8 +79,8 @@ def _how_sure(outputs: RankingOutputs) -> str:
     shares = [layer for layer in pickable if layer["in_group"] is not None]
     if shares:
         likely = sorted(shares, key=lambda layer: -layer["in_group"])[: len(ranking["group"]) + 1]
-        draws = ", ".join(f"{layer['layer']} in {100 * layer['in_group']:.0f} %" for layer in likely)
-        said.append(f"over other draws of speakers the Group has layer {draws}")
+        draws = ", ".join(f"layer {layer['layer']} in {100 * layer['in_group']:.0f} %" for layer in likely)
+        said.append(f"with the speakers drawn anew, the Group has {draws} of the draws")
     return f"{_capital(outputs.name)}: {'; '.join(said)}.{_probe(ranking['probe'])}"
 
 
@@ -84,15 +89,15 @@ def _probe(probe: dict[str, Any]) -> str:
     if not found or found["rho"] is None:
         return ""
     verdict = (
-        "so far the ranking says nothing about transfer"
+        "no relation of the ranking to transfer is shown"
         if found["p"] >= 0.05
-        else "where the corpora are more alike, more transfers"
+        else "the more alike a layer, the better it transfers"
         if found["rho"] > 0
-        else "where the corpora are more alike, less transfers"
+        else "the more alike a layer, the worse it transfers"
     )
     return (
-        f" Against a linear probe tried across the corpora, layer by layer: Spearman's rho "
-        f"{found['rho']:+.2f} (p {found['p']:.3f}): {verdict}."
+        f" Against a linear probe trained on the one corpus and tried on the other, layer by layer, "
+        f"Spearman's rho is {found['rho']:+.2f} (p {found['p']:.3f} if layers were independent): {verdict}."
     )
 
 
@@ -100,7 +105,7 @@ def _what_it_bought(training: TrainingOutputs) -> Iterator[str]:
     summary = training.summary
     yield (
         f"UAR on {summary['test_speakers']} test speakers that neither ranking nor training has seen (mean "
-        f"of {_seeds(summary)} seeds, 95 % over speakers; guessing gives "
+        f"of {_seeds(summary)} seeds, in brackets 95 % over speakers; guessing gives "
         f"{100 * summary['chance']['uar']:.0f} %): {'; '.join(map(_method, summary['methods']))}."
     )
     methods = {method["folder"]: method for method in summary["methods"]}
@@ -113,6 +118,8 @@ def _what_it_bought(training: TrainingOutputs) -> Iterator[str]:
     if "cc-std" in methods and "cc" in methods:
         gain = _gain(training, methods["cc-std"], methods["cc"])
         yield f"Standardising alone, cc-std against cc: {describe_gain(gain)}."
+    if any(method["uar_interval"] for method in summary["methods"]):
+        yield "The intervals are over test speakers; how results vary over seeds is not in them."
 
 
 def _gain(training: TrainingOutputs, first: dict[str, Any], second: dict[str, Any]) -> Gain:
@@ -127,18 +134,23 @@ def describe_gain(gain: Gain) -> str:
     """Say a difference in points, and whether it is one.
 
     >>> from layersim.metrics import Interval
-    >>> describe_gain(Gain(0.0512, Interval(-0.01, 0.1)))
-    '+5.1 points (-1.0 to +10.0), no difference that these speakers can show'
-    >>> describe_gain(Gain(0.0512, Interval(0.01, 0.1)))
+    >>> describe_gain(Gain(0.0512, Interval(-0.01, 0.1), 12))
+    '+5.1 points (-1.0 to +10.0), not told from zero with these speakers'
+    >>> describe_gain(Gain(0.0512, Interval(0.01, 0.1), 12))
     '+5.1 points (+1.0 to +10.0), a gain'
+    >>> describe_gain(Gain(0.0512, Interval(0.01, 0.1), 4))
+    '+5.1 points (+1.0 to +10.0), a gain if 4 speakers could show one: the interval is too narrow'
     """
     points = f"{100 * gain.value:+.1f} points"
     if gain.interval is None:
         return f"{points}, without an interval, since the test speakers are too few"
     ends = f"({100 * gain.interval.low:+.1f} to {100 * gain.interval.high:+.1f})"
     if not gain.is_apart_from_zero:
-        return f"{points} {ends}, no difference that these speakers can show"
-    return f"{points} {ends}, a {'gain' if gain.value > 0 else 'loss'}"
+        return f"{points} {ends}, not told from zero with these speakers"
+    verdict = f"{points} {ends}, a {'gain' if gain.value > 0 else 'loss'}"
+    if gain.speakers < FEW_SPEAKERS:
+        return f"{verdict} if {gain.speakers} speakers could show one: the interval is too narrow"
+    return verdict
 
 
 def _method(method: dict[str, Any]) -> str:

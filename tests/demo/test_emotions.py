@@ -19,25 +19,24 @@ def drawn() -> dict[str, np.ndarray]:
 
 
 def test_emotions_move_the_way_the_literature_says(drawn):
-    """Rate, pitch, range, loudness, brightness: Murray & Arnott 1993; Juslin & Laukka 2003; Scherer 2003."""
+    """Rate, pitch, range, loudness, brightness: Scherer 2003; Juslin & Laukka 2003."""
     neutral = drawn["neutral"].mean(axis=0)
     assert (drawn["anger"].mean(axis=0) > neutral).all()
     assert (drawn["happiness"].mean(axis=0) > neutral).all()
     assert (drawn["sadness"].mean(axis=0) < neutral).all()
-    assert drawn["anger"][:, 3].mean() > drawn["happiness"][:, 3].mean()
-    assert drawn["happiness"][:, 1].mean() > drawn["anger"][:, 1].mean()
+    assert (drawn["anger"].mean(axis=0) > drawn["happiness"].mean(axis=0))[3:].all()  # loudness, brightness
 
 
-def test_emotions_overlap_but_can_be_told_apart_better_than_by_chance(drawn):
+def test_emotions_overlap_but_can_nearly_always_be_told_from_the_settings(drawn):
     features = np.concatenate(list(drawn.values()))
     labels = np.repeat(list(drawn), 400)
     guess = cross_val_predict(LinearDiscriminantAnalysis(), features, labels, cv=5)
     recalls = np.diag(confusion_matrix(labels, guess, labels=list(drawn), normalize="true"))
-    assert (recalls > 0.45).all()
-    assert 0.8 < recalls.mean() < 1.0
+    assert (recalls > 0.9).all()
+    assert recalls.mean() == pytest.approx(0.96, abs=0.015)
 
 
-def test_every_draw_is_a_setting_espeak_speaks_clearly(drawn):
+def test_every_draw_stays_within_the_limits(drawn):
     rows = np.concatenate(list(drawn.values()))
     assert (rows.min(axis=0) >= [0.7, 20, 5, 30, -15]).all()
     assert (rows.max(axis=0) <= [1.4, 90, 99, 95, 15]).all()

@@ -169,6 +169,9 @@ def test_a_workspace_that_stands_there_is_not_overwritten(tmp_path):
 
 
 def test_an_encoder_that_is_not_there_is_missed_before_anything_is_made(tmp_path):
-    with pytest.raises(LayersimError, match="no such folder, and not a hub id"):
+    with pytest.raises(LayersimError, match="encoder no/such/encoder: no such folder"):
         run_demo(tmp_path / "study", "no/such/encoder")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LayersimError, match=r"empty: no config\.json, so this is not a checkpoint"):
+        run_demo(tmp_path / "study", str(tmp_path / "empty"))
     assert not (tmp_path / "study").exists()

@@ -58,7 +58,7 @@ def test_what_makes_a_speaker_hard_for_both_does_not_widen_the_interval():
     better = run.copy()
     better.loc[~hard, "predicted"] = run.loc[~hard, "predicted"]
     gain = uar_gain([better], [run], CLASSES)
-    assert gain == Gain(0.0, Interval(0.0, 0.0))
+    assert gain == Gain(0.0, Interval(0.0, 0.0), 12)
     assert not gain.is_apart_from_zero
 
 
