@@ -242,8 +242,7 @@ def test_a_broken_torchaudio_is_recognised_before_transformers_is_imported(tmp_p
     (tmp_path / "torchaudio" / "__init__.py").write_text(BROKEN)
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from layersim.encoders.checkpoint import EMBEDDED, find_checkpoint
-from layersim.encoders.load import load_encoder\n"
+        "from layersim.encoders.load import load_encoder\n"
         "from layersim.errors import LayersimError\n"
         "try: load_encoder('any/thing')\n"
         "except LayersimError as error: print(error)\n"
