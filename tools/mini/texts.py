@@ -2,7 +2,7 @@
 
 Meaning does not matter here, sounds do. A number read aloud brings real words of a language, whatever its
 script; commonest words joined to longer ones bring what its spelling allows; random characters do that for
-Mandarin. None of it stands in the demo's sentences or in any corpus that the encoder is measured on.
+Mandarin. No sentence of the demo or of a corpus that the encoder is measured on is among them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _numbers(rng: np.random.Generator, count: int) -> str:
 
 
 def _mandarin(rng: np.random.Generator) -> str:
-    """Draw from the first level of GB 2312: the 3,755 commonest characters, in rows 16 to 55."""
+    """Draw from the commonest characters: the first level of GB 2312, but for its last row, not full."""
     rows = rng.integers(16, 55, size=rng.integers(8, 18))
     cells = rng.integers(1, 95, size=len(rows))
     text = "".join(
