@@ -222,6 +222,15 @@ def permutation_p(observed: float, null: ArrayLike) -> float:
     return float((1 + np.count_nonzero(values >= observed)) / (1 + values.size))
 
 
+def p_value(p: float) -> str:
+    """Write a p-value in words.
+
+    >>> p_value(0.0412), p_value(2e-9)
+    ('p 0.041', 'p < 0.001')
+    """
+    return f"p {p:.3f}" if p >= 0.0005 else "p < 0.001"
+
+
 def spearman(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
     """Rank correlation with its two-sided p-value.
 

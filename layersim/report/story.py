@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from layersim.metrics import FEW_SPEAKERS
+from layersim.metrics import FEW_SPEAKERS, p_value
 from layersim.report.gain import Gain, read_runs, uar_gain
 from layersim.report.outputs import PairOutputs, RankingOutputs, TrainingOutputs
 
@@ -97,7 +97,8 @@ def _probe(probe: dict[str, Any]) -> str:
     )
     return (
         f" Against a linear probe trained on the one corpus and tried on the other, layer by layer, "
-        f"Spearman's rho is {found['rho']:+.2f} (p {found['p']:.3f} if layers were independent): {verdict}."
+        f"Spearman's rho is {found['rho']:+.2f} ({p_value(found['p'])} if layers were independent): "
+        f"{verdict}."
     )
 
 

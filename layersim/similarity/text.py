@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from layersim.metrics import p_value
 from layersim.similarity.phones import class_kind
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _probe_line(ranking: Ranking) -> str:
     parts = []
     for key, form in (("spearman", "own"), ("spearman_source_statistics", "source")):
         rho, p = probe[key]["rho"], probe[key]["p"]
-        said = "no order to compare" if rho is None else f"rho {rho:+.2f} (p {p:.3f})"
+        said = "no order to compare" if rho is None else f"rho {rho:+.2f} ({p_value(p)})"
         parts.append(f"{said}, {form} statistics")
     return f"probe: layer score against transfer UAR over {probe['layers']} layers: {'; '.join(parts)}."
 

@@ -27,7 +27,6 @@ def losses_figure(rounds: dict[str, pd.DataFrame]) -> Figure:
         width, height, left, bottom, between = 3.1, 2.2, 0.5, 0.45, 0.25
         whole = left + len(rounds) * (width + between)
         figure = new_figure(whole, bottom + height + 0.25 + title_height(_TITLE))
-        first = None
         for number, (name, table) in enumerate(rounds.items()):
             axes = axes_at(figure, left + number * (width + between), bottom, width, height)
             for column in table.columns[table.columns.str.contains(" hidden| heard")]:
@@ -39,10 +38,9 @@ def losses_figure(rounds: dict[str, pd.DataFrame]) -> Figure:
             axes.set_xlabel("Step")
             axes.set_ylim(0.0, 5.5)
             axes.grid(axis="y")
-            if first is None:
-                first = axes
+            axes.legend(fontsize=6.5, ncols=2, loc="lower left")
+            if number == 0:
                 axes.set_ylabel("nats a frame")
-                axes.legend(fontsize=7)
             else:
                 axes.tick_params(labelleft=False)
         put_title(figure, _TITLE, 0.2)

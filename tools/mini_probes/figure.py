@@ -15,7 +15,7 @@ from mini_probes.evidence import CEPSTRA, ENCODER, RANDOM
 from mini_probes.tables import SPEECH
 
 _WIDTH, _HEIGHT = 1.75, 1.35  # inches, of a panel
-_LEFT, _BOTTOM, _ACROSS, _UP = 0.62, 0.5, 0.5, 0.62  # margins, and gaps between panels
+_LEFT, _BOTTOM, _ACROSS, _UP = 0.62, 0.5, 0.5, 0.8  # margins, and gaps between panels
 
 
 def draw_layers(document: dict[str, Any]) -> Figure:

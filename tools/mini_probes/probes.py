@@ -184,6 +184,8 @@ def gain(
     >>> truth, speakers = np.array(["x", "y"] * 2), np.array(["a", "a", "b", "b"])
     >>> gain(truth, truth, [np.array(["x", "x"] * 2)], speakers)
     {'value': 0.5, 'low': 0.5, 'high': 0.5}
+    >>> gain(speakers, speakers, [np.array(["a", "a", "b", "a"])], speakers)
+    {'value': 0.25, 'low': 0.0, 'high': 0.5}
     """
     names, which = np.unique(speakers.astype(str), return_inverse=True)
     classes, place = np.unique(truth.astype(str), return_inverse=True)
@@ -193,16 +195,18 @@ def gain(
     total = np.zeros(shape)
     np.add.at(total, (which, place), 1)
 
-    def recalls(found: Labels) -> Matrix:
-        right = np.zeros(shape)
-        np.add.at(right, (which, place), found == truth)
-        drawn: Matrix = weights @ right
-        return drawn
+    def right(found: Labels) -> Matrix:
+        counts = np.zeros(shape)
+        np.add.at(counts, (which, place), found == truth)
+        return counts
 
-    drawn_total = weights @ total
-    whole = (drawn_total > 0).all(axis=1)  # draws in which every class occurs
-    rest = np.mean([recalls(other) for other in others], axis=0)
-    differences = ((recalls(guess) - rest)[whole] / drawn_total[whole]).mean(axis=1)
+    more = right(guess) - np.mean([right(other) for other in others], axis=0)
+    if np.array_equal(names, classes):  # who speaks is the question: as in score_speakers
+        differences = weights @ (more.sum(axis=1) / total.sum(axis=1)) / len(names)
+    else:
+        drawn = weights @ total
+        whole = (drawn > 0).all(axis=1)  # draws in which every class occurs
+        differences = ((weights @ more)[whole] / drawn[whole]).mean(axis=1)
     interval = percentile_interval(differences[1:])
     return {"value": float(differences[0]), "low": interval.low, "high": interval.high}
 
