@@ -138,6 +138,12 @@ def test_the_mask_vector_of_training_may_be_missing(tiny_copy):
     assert load_encoder(str(folder)).width == 16
 
 
+def test_what_the_mask_vector_holds_does_not_matter(tiny_copy):
+    folder = tiny_copy("wavlm-group")
+    change_weights(folder, lambda weights: weights["masked_spec_embed"].fill_(float("nan")))
+    assert load_encoder(str(folder)).layers[-1] == "3"
+
+
 def test_a_configuration_with_fewer_blocks_than_weights_is_refused(tiny_copy):
     folder = tiny_copy("wav2vec2-layer")
     change_json(folder / "config.json", num_hidden_layers=2)
