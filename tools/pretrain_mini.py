@@ -14,14 +14,17 @@ folder, it goes on from the last few minutes.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from layersim.workspace import write_json
 from mini.losses import draw_losses
 from mini.network import Kind, Predictor, load_weights, save_encoder
 from mini.speech import Batch, make_batches
@@ -40,6 +43,10 @@ def main() -> None:
     arguments = _parser().parse_args()
     folder: Path = arguments.work
     folder.mkdir(parents=True, exist_ok=True)
+    _refuse_other_settings(
+        folder / "settings.json",
+        {"seed": arguments.seed, "steps": list(arguments.steps), "peak": arguments.peak},
+    )
     torch.manual_seed(arguments.seed)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -78,6 +85,15 @@ def main() -> None:
     save_encoder(student.encoder, arguments.export or folder / "round-2")
     draw_losses([folder / "round-1.csv", folder / "round-2.csv"], folder / "losses")
     say(f"saved {arguments.export or folder / 'round-2'}, and {folder / 'losses.png'}")
+
+
+def _refuse_other_settings(file: Path, settings: dict[str, Any]) -> None:
+    """Keep a run's settings beside its state, and end where a folder holds a run of others."""
+    if not file.exists():
+        write_json(file, settings)
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    if kept != settings:
+        sys.exit(f"error: {file.parent} holds a run with {kept}, not {settings}. Give another --work.")
 
 
 def _acoustic_codebooks(file: Path, seed: int) -> dict[str, Codebook]:
@@ -122,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps the run's state")
     parser.add_argument("--export", type=Path, help="where the encoder goes (default: WORK/round-2)")
     parser.add_argument("--steps", type=int, nargs=2, default=(2000, 3600), help="of each round")
-    parser.add_argument("--peak", type=float, default=1.2e-3, help="learning rate of the first round")
+    parser.add_argument("--peak", type=float, default=1.2e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="of torch (default: torch's own choice)")

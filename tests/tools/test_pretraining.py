@@ -1,6 +1,7 @@
 """How layersim-mini is pretrained: the same speech each time, units that are right, runs that resume."""
 
 import numpy as np
+import pretrain_mini
 import pytest
 import torch
 
@@ -146,6 +147,14 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     rows = (tmp_path / "killed" / "round-1.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4"]
+
+
+def test_a_folder_that_holds_another_run_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "settings.json").write_text('{"seed": 1, "steps": [1, 1], "peak": 0.001}')
+    monkeypatch.setattr("sys.argv", ["pretrain_mini.py", "--work", str(tmp_path), "--steps", "1", "1"])
+    with pytest.raises(SystemExit, match=r"holds a run with .*'seed': 1.* Give another --work"):
+        pretrain_mini.main()
+    assert [file.name for file in tmp_path.iterdir()] == ["settings.json"]
 
 
 def test_what_is_saved_is_an_encoder_that_layersim_loads(tmp_path):
