@@ -1,7 +1,7 @@
 """A stage's settings: one frozen model per stage, and for every value where it came from.
 
 A flag overrides the file, the file overrides the default. An origin is ``user (flag)``,
-``user (layersim.toml)``, ``default``, or the paper that states the value.
+``user (layersim.toml)``, ``default``, or the paper that states the value (and the preset that took it over).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class StageConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     section: ClassVar[str]
+    unstated: ClassVar[str] = "default"  # the origin of a default that no paper states
 
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
@@ -61,6 +62,7 @@ def resolve_settings(
     flags: Mapping[str, Any] | None = None,
     table: Mapping[str, Any] | None = None,
     where: str = FILE_NAME,
+    preset: tuple[str, Mapping[str, Any]] | None = None,
 ) -> Settings[ConfigT]:
     """Merge flags over the file's table over the defaults, remembering each field's origin.
 
@@ -72,6 +74,8 @@ def resolve_settings(
         The stage's table in ``layersim.toml``.
     where : str
         Named in errors.
+    preset : (str, mapping), optional
+        Values between the file and the defaults, and their origin.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def resolve_settings(
     if unknown:
         raise ValueError(f"{model.__name__} has no field {sorted(unknown)}")
     try:
-        config = model.model_validate({**filed, **given})
+        config = model.model_validate({**(preset[1] if preset else {}), **filed, **given})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else model.section
@@ -95,19 +99,27 @@ def resolve_settings(
         if name in given:
             raise UsageError(f"flag: {said}") from None
         raise LayersimError(f"{where}, table [{model.section}]: {said}") from None
-    origins = {name: _origin(model, name, given, filed) for name in model.model_fields}
+    origins = {name: _origin(model, name, given, filed, preset) for name in model.model_fields}
     return Settings(config, origins)
 
 
-def _origin(model: type[StageConfig], name: str, given: Iterable[str], filed: Iterable[str]) -> str:
+def _origin(
+    model: type[StageConfig],
+    name: str,
+    given: Iterable[str],
+    filed: Iterable[str],
+    preset: tuple[str, Mapping[str, Any]] | None,
+) -> str:
     if name in given:
         return FLAG
     if name in filed:
         return FILE
+    if preset and name in preset[1]:
+        return preset[0]
     extra = model.model_fields[name].json_schema_extra
     if isinstance(extra, dict) and "paper" in extra:
         return f"paper: {extra['paper']}"
-    return "default"
+    return model.unstated
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:

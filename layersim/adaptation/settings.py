@@ -1,8 +1,14 @@
-"""The settings of training: what the papers state, and what they leave open."""
+"""The settings of training: what the papers state, and what they leave open.
+
+`TrainConfig` is the table ``[train]`` of ``layersim.toml``. A method with settings of its own has a
+`MethodConfig` in its module and the table ``[train.NAME]``; what both have (`NetworkConfig`) is taken from
+``[train]`` where the method's table does not say otherwise.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
@@ -17,7 +23,50 @@ MethodName = Literal["cc", "cc-std", "la"]
 Standardise = Literal["corpus", "source"]
 
 
-class TrainConfig(StageConfig):
+class NetworkConfig(StageConfig):
+    """What every small network on cached features is trained with."""
+
+    epochs: int = setting(100, "most passes over the source's train split (not in source)", ge=1)
+    patience: int = setting(
+        20,
+        "epochs without a better source validation UAR (or the same UAR at a lower validation "
+        "cross-entropy) after which a run ends (not in source)",
+        ge=1,
+    )
+    batch: int = setting(
+        64,
+        "utterances per step from each corpus; as many as both train splits have where they are smaller "
+        "(not in source)",
+        ge=2,
+    )
+    optimiser: Literal["adamw"] = setting("adamw", "AdamW (not in source)")
+    learning_rate: float = setting(1e-3, "AdamW step size (not in source)", gt=0, allow_inf_nan=False)
+    weight_decay: float = setting(1e-2, "AdamW decay (not in source)", ge=0, allow_inf_nan=False)
+    projection: int = setting(
+        128, "dimensions of each layer's projection, where layers are tied (not in source)", ge=1
+    )
+    dropout: float = setting(
+        0.3, "share of projected features dropped in training (not in source)", ge=0, lt=1
+    )
+    class_weights: Literal["balanced", "none"] = setting(
+        "balanced",
+        "cross-entropy weight per class: balanced = N / (C · N_c) over the source's train split "
+        "(not in source)",
+    )
+
+
+class MethodConfig(NetworkConfig):
+    """One method's settings: ``section`` is ``train.NAME``; what no source states is marked so.
+
+    A preset holds values that the method's source states, and nothing else.
+    """
+
+    paper: ClassVar[str]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    unstated: ClassVar[str] = "default (not in source)"
+
+
+class TrainConfig(NetworkConfig):
     """What `layersim.adaptation.train` can be told; a field without a paper is layersim's own choice."""
 
     section: ClassVar[str] = "train"
@@ -53,33 +102,6 @@ class TrainConfig(StageConfig):
     )
     seeds: int = setting(5, "runs per method, each with a seed of its own (not in source)", ge=1)
     seed: int = setting(0, "seed of the first run; the others count up", ge=0)
-    epochs: int = setting(100, "most passes over the source's train split (not in source)", ge=1)
-    patience: int = setting(
-        20,
-        "epochs without a better source validation UAR (or the same UAR at a lower validation "
-        "cross-entropy) after which a run ends (not in source)",
-        ge=1,
-    )
-    batch: int = setting(
-        64,
-        "utterances per step from each corpus; as many as both train splits have where they are smaller "
-        "(not in source)",
-        ge=2,
-    )
-    optimiser: Literal["adamw"] = setting("adamw", "AdamW (not in source)")
-    learning_rate: float = setting(1e-3, "AdamW step size (not in source)", gt=0, allow_inf_nan=False)
-    weight_decay: float = setting(1e-2, "AdamW decay (not in source)", ge=0, allow_inf_nan=False)
-    projection: int = setting(
-        128, "dimensions of each layer's projection, where CORAL is taken (not in source)", ge=1
-    )
-    dropout: float = setting(
-        0.3, "share of projected features dropped in training (not in source)", ge=0, lt=1
-    )
-    class_weights: Literal["balanced", "none"] = setting(
-        "balanced",
-        "cross-entropy weight per class: balanced = N / (C · N_c) over the source's train split "
-        "(not in source)",
-    )
     bootstraps: int = setting(1000, "speaker bootstrap replicates of an interval (not in source)", ge=100)
 
     @field_validator("anchors")
