@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -53,6 +54,14 @@ Emotions = Annotated[
     str | None, typer.Option("--emotions", help="Comma list [all that both corpora have].", metavar="A,B,..")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of all that is drawn at random.")]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="Take over what a method's source states: paper [wccn: paper-DECH, ..]."),
+]
+Own = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One method's own setting, such as wccn.smoothing=0.2.", metavar="METHOD.KEY=VALUE"),
+]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
@@ -97,6 +106,43 @@ def find_workspace(encoder: str | None = None) -> Workspace:
 def comma_list(text: str | None) -> list[str] | None:
     """Split ``anger,sadness``; None stays None."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def method_list(text: str | None) -> list[str] | None:
+    """Split ``cc,la:8,9,11,pa`` at the commas between methods; None stays None."""
+    words: list[str] = []
+    for part in comma_list(text) or []:
+        if words and ":" in words[-1] and re.fullmatch(r"d?\d+(\+self-train)?", part):
+            words[-1] += f",{part}"
+        else:
+            words.append(part)
+    return words if text is not None else None
+
+
+def method_settings(pairs: Iterable[str] | None) -> dict[str, dict[str, Any]]:
+    """Read ``--set METHOD.KEY=VALUE`` options; a value is written as in TOML, or is a plain word.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one has no method, key or value, or is given twice.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    found: dict[str, dict[str, Any]] = {}
+    for pair in pairs or ():
+        name, equals, text = pair.partition("=")
+        method, dot, key = name.strip().rpartition(".")
+        if not (method and dot and key and equals and text):
+            raise typer.BadParameter(f"--set {pair!r}: expected METHOD.KEY=VALUE, such as wccn.smoothing=0.2.")
+        if key in found.setdefault(method, {}):
+            raise typer.BadParameter(f"--set: {name} is given twice.")
+        try:
+            found[method][key] = tomlkit.value(text).unwrap()
+        except TOMLKitError:
+            found[method][key] = text
+    return found
 
 
 def named_values(pairs: Iterable[str], option: str, known: Iterable[str] | None = None) -> dict[str, str]:

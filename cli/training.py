@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from .app import (
     Encoder,
     Force,
     Json,
+    Own,
+    Preset,
     Seed,
     Source,
     StderrProgress,
@@ -21,6 +24,8 @@ from .app import (
     comma_list,
     find_workspace,
     given,
+    method_list,
+    method_settings,
     show,
 )
 
@@ -35,12 +40,19 @@ def train(
     ] = None,
     source: Source = None,
     target: Target = None,
-    methods: Annotated[str | None, typer.Option(help="Comma list of la, cc, cc-std [all three].")] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods", "--method", help="Comma list [cc,cc-std,la]; layersim methods lists them.", metavar="A,B,.."
+        ),
+    ] = None,
     gamma: Annotated[float | None, typer.Option(help="Weight of the CORAL loss.")] = None,
     coral: Annotated[str | None, typer.Option(help="frobenius (the anchoring paper) or squared.")] = None,
     standardise: Annotated[
-        str | None, typer.Option(help="la: corpus (each by its own statistics) or source (the plain form).")
+        str | None, typer.Option(help="la: by whose statistics: corpus, speaker, or source (the plain form).")
     ] = None,
+    preset: Preset = None,
+    set_: Own = None,
     emotions: Emotions = None,
     seeds: Annotated[int | None, typer.Option(help="How many runs, each with a seed of its own.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs of one run.")] = None,
@@ -50,19 +62,20 @@ def train(
     force: Force = False,
 ) -> None:
     """Train on the labelled source, tied to the unlabelled target at the anchored layers."""
-    from layersim.adaptation.train import TrainConfig
+    from layersim.adaptation.train import TrainConfig, own_settings
     from layersim.adaptation.train import train as train_stage
 
     workspace = find_workspace(encoder)
     flags = given(
-        {"anchors": anchors, "methods": comma_list(methods), "gamma": gamma, "coral": coral,
+        {"anchors": anchors, "methods": method_list(methods), "gamma": gamma, "coral": coral,
          "standardise": standardise, "emotions": comma_list(emotions), "seeds": seeds, "epochs": epochs,
          "seed": seed}
     )  # fmt: skip
     settings = workspace.settings(TrainConfig, flags)
     first, second = workspace.pair(source, target)
+    own = replace(own_settings(workspace), flags=method_settings(set_), preset=preset)
     with StderrProgress() as progress:
-        result = train_stage(workspace, settings, first, second, progress=progress, force=force)
+        result = train_stage(workspace, settings, first, second, own=own, progress=progress, force=force)
     show(result, as_json)
 
 

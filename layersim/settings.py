@@ -33,6 +33,7 @@ class StageConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     section: ClassVar[str]
+    subtables: ClassVar[bool] = False  # whether its table has tables in it that are no settings of its own
     unstated: ClassVar[str] = "default"  # the origin of a default that no paper states
 
 
@@ -86,6 +87,8 @@ def resolve_settings(
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     filed = dict(table or {})
+    if model.subtables:
+        filed = {name: value for name, value in filed.items() if not isinstance(value, dict)}
     refuse_unknown(filed, model.model_fields, f"{where}, table [{model.section}]")
     unknown = set(given) - set(model.model_fields)
     if unknown:

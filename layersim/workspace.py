@@ -14,6 +14,7 @@ Layout of a workspace::
     cache/ENCODER/CORPUS/part-00000.h5 ...
     rank/ENCODER/SOURCE-to-TARGET/LEVEL/ranking.json ...
     train/ENCODER/SOURCE-to-TARGET/METHOD/seed-0/model.safetensors ...
+    compare/PROTOCOL/ENCODER/SOURCE-to-TARGET/METHOD/seed-0/predictions.csv ...
     report/index.html
 """
 
@@ -53,7 +54,7 @@ class CorpusEntry(BaseModel):
     phone_set: str | None = None
 
 
-_STAGES = ("align", "extract", "rank", "train")  # tables of settings
+_STAGES = ("align", "extract", "rank", "train", "compare")  # tables of settings
 _TOP_KEYS = ("encoder", "source", "target", "corpora", *_STAGES)
 
 
@@ -229,6 +230,10 @@ class Workspace:
     def train_folder(self, source: str, target: str) -> Path:
         """Where the trained models of one pair stand, one folder per method below it."""
         return self.root / "train" / encoder_slug(self.encoder) / f"{source}-to-{target}"
+
+    def compare_folder(self, protocol: str) -> Path:
+        """Where the units of a comparison under this workspace's encoder stand, one folder per pair below it."""
+        return self.root / "compare" / protocol / encoder_slug(self.encoder)
 
     @property
     def report_folder(self) -> Path:

@@ -6,7 +6,7 @@ A prediction table has one row per utterance: ``utterance`` (key), ``speaker``, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,30 +15,27 @@ import torch
 from torch import Tensor
 
 from layersim.adaptation.coral import Form, coral_loss
-from layersim.adaptation.data import LabelledFeatures, PairData
+from layersim.adaptation.data import LabelledFeatures
 from layersim.adaptation.network import AnchoredClassifier
+from layersim.adaptation.pair import PairData
+from layersim.adaptation.task import Probabilities, guesses
 from layersim.metrics import confusion, macro_f1, recalls, speaker_bootstrap, uar, wa
 
 INTERVAL_SEED = 0  # one and the same for all methods: they are compared on the same draws of speakers
 PROBE_ROWS = 2000  # per corpus; a linear probe of a few hundred dimensions needs no more
 
 
-def probabilities(network: AnchoredClassifier, features: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the probability of each class, shape (N, C), for standardised features (N, K, 2D)."""
-    network.eval()
-    with torch.no_grad():
-        return np.asarray(torch.softmax(network(features).double(), dim=1).numpy())
-
-
-def predict_part(network: AnchoredClassifier, part: LabelledFeatures, classes: Sequence[str]) -> pd.DataFrame:
+def predict_part(
+    probabilities: Callable[[Tensor], Probabilities], part: LabelledFeatures, classes: Sequence[str]
+) -> pd.DataFrame:
     """Return the prediction table of labelled, standardised utterances."""
-    shares = probabilities(network, part.features)
+    shares = probabilities(part.features)
     table = pd.DataFrame(
         {
             "utterance": list(part.keys),
             "speaker": list(part.speakers),
             "emotion": list(part.emotions),
-            "predicted": [classes[number] for number in shares.argmax(axis=1)],
+            "predicted": guesses(shares, classes),
         }
     )
     for number, name in enumerate(classes):

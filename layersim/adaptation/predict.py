@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from layersim.adaptation.evaluate import probabilities
 from layersim.adaptation.model_file import TrainedModel, load_model
+from layersim.adaptation.task import probabilities_of
 from layersim.corpus.audio import audio_samples, read_audio
 from layersim.errors import LayersimError
 from layersim.features.pooling import pool_layers
@@ -64,11 +64,11 @@ def predict(
     for file in audio:  # before the encoder is loaded: a file that cannot be used is said at once
         audio_samples(file)
     loaded = _load_encoder(trained, encoder or _find_encoder(trained, model), device)
-    rows = []
+    rows, probabilities = [], probabilities_of(trained.network)
     for done, file in enumerate(audio):
         progress("labelling", done, len(audio))
         pooled = _pool(loaded, loaded.encode([read_audio(file)]), trained.description.layers)
-        rows.append(probabilities(trained.network, trained.statistics.apply(pooled))[0])
+        rows.append(probabilities(trained.statistics.apply(pooled))[0])
     progress("labelling", len(audio), len(audio))
     classes = trained.description.classes
     table = pd.DataFrame(rows, columns=list(classes), dtype=float)

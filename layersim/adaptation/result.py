@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.method import Method
+from layersim.adaptation.methods import Method
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class MethodResult:
             "layers": list(self.method.layers),
             "standardise": self.method.standardise,
             "coral": self.method.coral,
+            "self_trained": self.method.self_training is not None,
+            "supervised": self.method.definition.supervised,
+            "anchors": self.method.anchors.to_json() if self.method.anchors else None,
             "seeds": [run["seed"] for run in self.runs],
             **{name: spread([test[name] for test in tests]) for name in ("uar", "wa", "macro_f1")},
             "uar_interval": self.uar_interval,
@@ -99,7 +102,7 @@ class TrainResult:
                         "macro_f1": test["macro_f1"],
                         **{f"recall_{emotion}": recall for emotion, recall in test["recalls"].items()},
                         "source_validation_uar": run["source_validation"]["uar"],
-                        "domain_accuracy": run["domain"]["domain_accuracy"],
+                        "domain_accuracy": run["domain"] and run["domain"]["domain_accuracy"],
                         "best_epoch": run["best_epoch"],
                         "epochs": run["epochs"],
                     }
@@ -125,7 +128,7 @@ class TrainResult:
             rows.append(
                 [
                     method["folder"],
-                    ",".join(method["layers"]),
+                    ",".join(method["layers"]) or "-",
                     _per_cent(method["uar"]),
                     _ends(method["uar_interval"]),
                     _per_cent(method["wa"]),
@@ -140,12 +143,11 @@ class TrainResult:
                      for column, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
             lines.append("  ".join(cells).rstrip())
         lines.append("")
-        if self.anchors is not None:
-            lines.append(
-                f"anchors {self.anchors.asked}: {', '.join(self.anchors.layers)} = {self.anchors.said}"
-            )
-            if self.anchors.ranking is not None:
-                lines.append(f"  from {self.anchors.ranking['file']}")
+        chosen = [result.method.anchors for result in self.methods if result.method.anchors]
+        for anchors in {one.asked: one for one in chosen}.values():
+            lines.append(f"anchors {anchors.asked}: {', '.join(anchors.layers)} = {anchors.said}")
+            if anchors.ranking is not None:
+                lines.append(f"  from {anchors.ranking['file']}")
         lines += [f"note: {note}" for note in self.notes]
         lines.append(f"models: {self.folder}")
         return "\n".join(lines)

@@ -11,12 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from layersim.adaptation.data import PairData
 from layersim.adaptation.evaluate import domain_statistics, predict_part, score
-from layersim.adaptation.fit import Fit, fit
-from layersim.adaptation.method import Method
+from layersim.adaptation.methods import Method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
+from layersim.adaptation.network import AnchoredClassifier
+from layersim.adaptation.pair import PairData
 from layersim.adaptation.settings import TrainConfig
+from layersim.adaptation.task import Learned
 from layersim.figures.confusion import confusion_matrix
 from layersim.figures.curves import training_curves
 from layersim.figures.save import save
@@ -38,10 +39,12 @@ class Run:
 
     Attributes
     ----------
+    bootstraps : int
+        Speaker replicates of the interval.
     inputs : mapping
         Name to hash of everything that is read.
     encoder : mapping
-        The encoder's description.
+        The description of the encoder, or of the acoustic features.
     folder : Path
         Where it writes.
     """
@@ -50,17 +53,24 @@ class Run:
     seed: int
     classes: tuple[str, ...]
     batch: int
-    settings: Settings[TrainConfig]
+    bootstraps: int
     inputs: Mapping[str, str]
     source: str
     target: str
     encoder: Mapping[str, Any]
     folder: Path
 
+    @property
+    def settings(self) -> Settings[Any]:
+        """The method's."""
+        return self.method.settings
+
     def request(self) -> dict[str, Any]:
         """Everything but the inputs that the results depend on."""
         left_out = _ELSEWHERE if self.method.coral else _ELSEWHERE | _OF_CORAL
-        return {
+        if not isinstance(self.settings.config, TrainConfig):
+            left_out = set()
+        request = {
             "method": self.method.name,
             "layers": list(self.method.layers),
             "standardise": self.method.standardise,
@@ -68,19 +78,26 @@ class Run:
             "emotions": list(self.classes),
             "batch_used": self.batch,
             "encoder": dict(self.encoder),
+            "bootstraps": self.bootstraps,
             **self.settings.config.model_dump(mode="json", exclude=left_out),
         }
+        if self.method.self_training is not None:
+            request["self_training"] = self.method.self_training.config.model_dump(mode="json")
+        return request
 
     def what_changed(self) -> str | None:
         """Compare the folder with what is asked: None if it is finished alike, "" if it is not finished.
 
         Otherwise says which settings or inputs differ, with both values of a setting.
         """
-        if not all((self.folder / name).is_file() for name in (RUN, FILE_NAME, METRICS, PREDICTIONS, CURVES)):
+        if not (self.folder / RUN).is_file():
             return ""
         found = read_json(self.folder / RUN)
+        results = found.get("results", {})
+        if not all((self.folder / name).is_file() for name in results.get("files", ())):
+            return ""
         asked = json.loads(json.dumps(self.request()))
-        before = found.get("results", {}).get("request", {})
+        before = results.get("request", {})
         changed = [
             f"{name} was {before.get(name)!r}, is {asked.get(name)!r}"
             for name in sorted(before.keys() | asked.keys())
@@ -97,74 +114,87 @@ class Run:
     def train(self, data: PairData, progress: Progress) -> None:
         """Train, score, and write the folder; ``run.json`` comes last."""
         (self.folder / RUN).unlink(missing_ok=True)  # from here on the folder is not finished
-        config = self.settings.config
-        fitted = fit(
-            data.source_train,
-            data.source_validation,
-            data.target_train if self.method.coral else None,
-            self.classes,
-            self.batch,
-            config,
-            self.seed,
-            progress,
-        )
-        description = ModelDescription(
-            method=self.method.name,
-            classes=self.classes,
-            layers=self.method.layers,
-            width=data.source_train.features.shape[2],
-            projection=config.projection,
-            source=self.source,
-            target=self.target,
-            encoder=dict(self.encoder),
-        )
-        save_model(self.folder / FILE_NAME, TrainedModel(description, fitted.network, data.target_statistics))
-        validated = predict_part(fitted.network, data.source_validation, self.classes)
-        tested = predict_part(fitted.network, data.target_test, self.classes)
-        scores = score(tested, self.classes, config.bootstraps)
+        learned = self.method.learn(data.task(self.classes), self.seed, progress)
+        validated = predict_part(learned.probabilities, data.source_validation, self.classes)
+        tested = predict_part(learned.probabilities, data.target_test, self.classes)
+        scores = score(tested, self.classes, self.bootstraps)
         metrics = {
             "method": self.method.name,
             "seed": self.seed,
             "layers": list(self.method.layers),
-            "best_epoch": fitted.best_epoch,
-            "epochs": len(fitted.curves),
+            "best_epoch": learned.best_epoch,
+            "epochs": None if learned.curves is None else len(learned.curves),
             "target_test": scores,
             "source_validation": {
                 "uar": uar(validated["emotion"].tolist(), validated["predicted"].tolist()),
                 "counts": data.source_validation.counts(self.classes),
             },
-            "training": _at_best(fitted),
-            "domain": domain_statistics(fitted.network, data, self.method.layers, config.coral),
+            "training": _at_best(learned),
+            "domain": self._domain(learned, data),
+            "details": dict(learned.details),
         }
+        files = [METRICS, PREDICTIONS, *self._save_model(learned, data)]
         write_json(self.folder / METRICS, metrics)
         write_text(self.folder / PREDICTIONS, tested.to_csv(index=False, lineterminator="\n"))
-        write_text(self.folder / CURVES, fitted.curves.to_csv(index=False, lineterminator="\n"))
-        self._draw(fitted, scores["confusion"])
+        if learned.curves is not None:
+            write_text(self.folder / CURVES, learned.curves.to_csv(index=False, lineterminator="\n"))
+            files.append(CURVES)
+        self._draw(learned, scores["confusion"])
         write_run(
             self.folder,
             "train",
             {"source": self.source, "target": self.target, "encoder": str(self.encoder["checkpoint"])},
             self.settings,
             self.inputs,
-            {"request": self.request(), "uar": scores["uar"]},
+            {"request": self.request(), "uar": scores["uar"], "files": files},
+            data.notes,
         )
 
-    def _draw(self, fitted: Fit, counts: list[list[int]]) -> None:
+    def _save_model(self, learned: Learned, data: PairData) -> list[str]:
+        """Write a network that `layersim predict` can use: of all methods that train an `AnchoredClassifier`."""
+        if not isinstance(learned.network, AnchoredClassifier):
+            return []
+        description = ModelDescription(
+            method=self.method.name,
+            classes=self.classes,
+            layers=self.method.layers,
+            width=data.source_train.features.shape[2],
+            projection=self.settings.config.projection,
+            source=self.source,
+            target=self.target,
+            encoder=dict(self.encoder),
+        )
+        model = TrainedModel(description, learned.network, data.target_statistics)
+        save_model(self.folder / FILE_NAME, model)
+        return [FILE_NAME]
+
+    def _domain(self, learned: Learned, data: PairData) -> dict[str, Any] | None:
+        if not isinstance(learned.network, AnchoredClassifier):
+            return None
+        form = self.settings.config.coral
+        return domain_statistics(learned.network, data, self.method.layers, form)
+
+    def _draw(self, learned: Learned, counts: list[list[int]]) -> None:
         name = f"{self.method.folder}, {self.source} → {self.target}, seed {self.seed}"
-        save(training_curves(fitted.curves, name, chosen_epoch=fitted.best_epoch), self.folder / "curves")
+        if learned.curves is not None:
+            drawn = training_curves(learned.curves, name, chosen_epoch=learned.best_epoch)
+            save(drawn, self.folder / "curves")
         save(confusion_matrix(counts, self.classes, name), self.folder / "confusion")
 
 
-def read_predictions(folder: Path) -> pd.DataFrame:
+def read_predictions(folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
     """Read back a run's prediction table."""
     names = ("utterance", "speaker", "emotion", "predicted")
-    return pd.read_csv(folder / PREDICTIONS, dtype=dict.fromkeys(names, str), keep_default_na=False)
+    return pd.read_csv(folder / name, dtype=dict.fromkeys(names, str), keep_default_na=False)
 
 
-def _at_best(fitted: Fit) -> dict[str, float | None]:
+def _at_best(learned: Learned) -> dict[str, float | None]:
     """Return the losses of the kept epoch; None where a method has none."""
-    row = fitted.curves.iloc[fitted.best_epoch - 1]
+    if learned.curves is None or learned.best_epoch is None:
+        return {}
+    row = learned.curves.iloc[learned.best_epoch - 1]
     return {
-        name: None if math.isnan(row[name]) else float(row[name])
-        for name in ("cross_entropy", "coral", "gamma_coral", "coral_floor")
+        str(name): None if math.isnan(value) else float(value)
+        for name, value in row.items()
+        if name != "epoch"
     }

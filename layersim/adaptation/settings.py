@@ -19,8 +19,7 @@ from layersim.settings import StageConfig, setting
 
 LAYER_ANCHORING = "Upadhyay et al. 2024, layer anchoring"
 
-MethodName = Literal["cc", "cc-std", "la"]
-Standardise = Literal["corpus", "source"]
+Standardise = Literal["corpus", "speaker", "source"]
 
 
 class NetworkConfig(StageConfig):
@@ -70,6 +69,7 @@ class TrainConfig(NetworkConfig):
     """What `layersim.adaptation.train` can be told; a field without a paper is layersim's own choice."""
 
     section: ClassVar[str] = "train"
+    subtables: ClassVar[bool] = True
 
     anchors: str = setting(
         "auto",
@@ -77,10 +77,11 @@ class TrainConfig(NetworkConfig):
         ":label-free; all; random:SEED (as many as a Group has); or a list such as 8,9,11",
         paper=LAYER_ANCHORING,
     )
-    methods: tuple[MethodName, ...] = setting(
+    methods: tuple[str, ...] = setting(
         ("cc", "cc-std", "la"),
-        "cc: top layer, source only. cc-std: the same, each corpus standardised by itself. "
-        "la: layer anchoring",
+        "names of layersim.adaptation.methods.METHODS, each with an argument (la:best) or +self-train where "
+        "wanted. cc: top layer, source only. cc-std: the same, each corpus standardised by itself. la: layer "
+        "anchoring",
         min_length=1,
     )
     gamma: float = setting(
@@ -94,8 +95,8 @@ class TrainConfig(NetworkConfig):
     )
     standardise: Standardise = setting(
         "corpus",
-        "la: corpus = each corpus by its own unlabelled train statistics; source = both by the source's, the "
-        "plain form (not in source)",
+        "la: corpus = each corpus by its own unlabelled train statistics; speaker = each speaker by his own "
+        "unlabelled utterances; source = both by the source's, the plain form (not in source)",
     )
     emotions: tuple[str, ...] | None = setting(
         None, "classes to tell apart; none given: all that both corpora have"

@@ -19,34 +19,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures
+from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures, VowelSegments
 
 Probabilities = NDArray[np.float64]  # (N, C), rows sum to 1, columns in the order of the task's classes
-
-
-@dataclass(frozen=True)
-class VowelSegments:
-    """The vowels of some utterances: what phonetic anchoring compares.
-
-    Attributes
-    ----------
-    features : Tensor, shape (P, K, D), float32, standardised
-        Mean over the segment's frames, one row per segment.
-    utterance : Tensor, shape (P,), int64
-        Which row of the part they belong to (`LabelledFeatures` or `UnlabelledFeatures`).
-    vowels : tuple of str, length P
-        Their classes, such as ``a`` or ``i``, common to both corpora's phone sets.
-    """
-
-    features: Tensor
-    utterance: Tensor
-    vowels: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.vowels)
 
 
 @dataclass(frozen=True)
@@ -97,6 +76,17 @@ class Learned:
     best_epoch: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     network: nn.Module | None = None
+
+
+def probabilities_of(network: nn.Module) -> Callable[[Tensor], Probabilities]:
+    """Turn a network that gives logits into a function that gives probabilities, in evaluation mode."""
+
+    def probabilities(features: Tensor) -> Probabilities:
+        network.eval()
+        with torch.no_grad():
+            return np.asarray(torch.softmax(network(features).double(), dim=1).numpy())
+
+    return probabilities
 
 
 def guesses(probabilities: Probabilities, classes: Sequence[str]) -> list[str]:

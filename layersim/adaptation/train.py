@@ -12,21 +12,29 @@ the methods' folders hold what `TrainResult` has.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from layersim.adaptation.anchors import Anchors, choose_anchors
-from layersim.adaptation.data import PairData, read_pair
 from layersim.adaptation.evaluate import uar_interval
-from layersim.adaptation.method import Method, define_method
+from layersim.adaptation.methods import (
+    Inputs,
+    Method,
+    MethodRequest,
+    OwnSettings,
+    define_method,
+    parse_method,
+)
+from layersim.adaptation.pair import PairData, read_pair
 from layersim.adaptation.result import MethodResult, TrainResult
 from layersim.adaptation.run import METRICS, Run, read_predictions
 from layersim.adaptation.settings import TrainConfig
-from layersim.errors import LayersimError, StageMissingError
+from layersim.errors import LayersimError, StageMissingError, UsageError
 from layersim.metrics import FEW_SPEAKERS
-from layersim.settings import Settings
+from layersim.settings import FLAG, Settings
 from layersim.similarity.inputs import fingerprint
 from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json, write_text
 
@@ -38,12 +46,16 @@ __all__ = ["TrainConfig", "train", "train_pair"]
 logger = logging.getLogger(__name__)
 
 
+OpenPair = Callable[[Inputs], tuple["CorpusFeatures", "CorpusFeatures"]]
+
+
 def train(
     workspace: Workspace,
     settings: Settings[TrainConfig],
     source: str,
     target: str,
     *,
+    own: OwnSettings | None = None,
     progress: Progress = no_progress,
     force: bool = False,
 ) -> TrainResult:
@@ -53,6 +65,8 @@ def train(
     ----------
     source, target : str
         The labelled corpus, and the one to transfer to.
+    own : OwnSettings, optional
+        Methods' own settings; default: what ``layersim.toml`` says in tables ``[train.NAME]``.
     force : bool
         Train again also what is finished.
 
@@ -64,19 +78,51 @@ def train(
         If the corpora do not fit each other or a setting does not fit them, or a model stands there that
         was trained differently, and ``force`` is not set.
     """
+
+    @functools.cache
+    def open_pair(inputs: Inputs) -> tuple[CorpusFeatures, CorpusFeatures]:
+        return open_features(workspace, source, inputs), open_features(workspace, target, inputs)
+
+    def choose(word: str) -> Anchors:
+        corpora = open_pair("encoder")
+        layers = corpora[0].cache.layers
+        found = choose_anchors(
+            word, layers, lambda level: workspace.rank_folder(source, target, level) / "ranking.json"
+        )
+        _refuse_stale(found, corpora)
+        return found
+
+    folder = workspace.train_folder(source, target)
+    inputs = [one.definition.inputs for one in _requests(settings)]
+    first, second = open_pair("encoder" if "encoder" in inputs else inputs[0])
+    own = own or own_settings(workspace)
+    return train_pair(
+        first, second, settings, choose, folder, open_pair=open_pair, own=own, progress=progress, force=force
+    )
+
+
+def _requests(settings: Settings[TrainConfig]) -> list[MethodRequest]:
+    """Read the methods asked for; a wrong flag is a usage error."""
+    try:
+        return [parse_method(word) for word in settings.config.methods]
+    except LayersimError as error:
+        if settings.origins["methods"] == FLAG:
+            raise UsageError(f"flag: {error}") from None
+        raise
+
+
+def open_features(workspace: Workspace, corpus: str, inputs: Inputs) -> CorpusFeatures:
+    """Open a corpus's features of one kind: an encoder's cache, or a set of acoustic features."""
+    from layersim.features.acoustic import open_acoustic
     from layersim.features.dataset import open_corpus
 
-    first, second = open_corpus(workspace, source), open_corpus(workspace, target)
-    anchors = None
-    if "la" in settings.config.methods:
-        anchors = choose_anchors(
-            settings.config.anchors,
-            first.cache.layers,
-            lambda level: workspace.rank_folder(source, target, level) / "ranking.json",
-        )
-        _refuse_stale(anchors, (first, second))
-    folder = workspace.train_folder(source, target)
-    return train_pair(first, second, settings, anchors, folder, progress=progress, force=force)
+    return open_corpus(workspace, corpus) if inputs == "encoder" else open_acoustic(workspace, corpus, inputs)
+
+
+def own_settings(workspace: Workspace) -> OwnSettings:
+    """Return the tables ``[train.NAME]`` of a workspace."""
+    table = workspace.tables.get(TrainConfig.section, {})
+    return OwnSettings({name: value for name, value in table.items() if isinstance(value, dict)})
 
 
 def _refuse_stale(anchors: Anchors, corpora: tuple[CorpusFeatures, CorpusFeatures]) -> None:
@@ -102,9 +148,11 @@ def train_pair(
     source: CorpusFeatures,
     target: CorpusFeatures,
     settings: Settings[TrainConfig],
-    anchors: Anchors | None,
+    anchors: Anchors | Callable[[str], Anchors] | None,
     folder: Path,
     *,
+    open_pair: OpenPair | None = None,
+    own: OwnSettings | None = None,
     progress: Progress = no_progress,
     force: bool = False,
 ) -> TrainResult:
@@ -112,8 +160,10 @@ def train_pair(
 
     Parameters
     ----------
-    anchors : Anchors, optional
-        Needed by ``la``.
+    anchors : Anchors or callable, optional
+        Needed by ``la``; a callable turns a word such as ``auto`` into anchors.
+    open_pair : callable, optional
+        Gives source and target with acoustic features of one kind, for methods that read such.
 
     Raises
     ------
@@ -122,34 +172,43 @@ def train_pair(
         empty, or a speaker is in two splits.
     """
     config = settings.config
-    encoder = _same_encoder(source, target)
-    classes = _classes(source, target, config.emotions)
-    methods = [define_method(name, source.cache.layers, config, anchors) for name in config.methods]
-    notes = list(anchors.notes) if anchors else []
-    if anchors and anchors.ranking and set(anchors.ranking["emotions"] or classes) != set(classes):
-        notes.append(
-            f"the ranking compares {', '.join(anchors.ranking['emotions'])}; the classes here are "
-            f"{', '.join(classes)}"
-        )
+    requests = _requests(settings)
+    corpora = {"encoder": (source, target)}
+    for inputs in {one.definition.inputs for one in requests} - {"encoder"}:
+        if open_pair is None:
+            raise ValueError(f"open_pair: a method reads {inputs!r}, got None")
+        corpora[inputs] = open_pair(inputs)
+    encoders = {inputs: same_encoder(*pair) for inputs, pair in corpora.items()}
+    fixed = anchors if isinstance(anchors, Anchors) else None
+    choose = (lambda _: fixed) if fixed else cast("Callable[[str], Anchors] | None", anchors)
+    classes = shared_classes(source, target, config.emotions)
+    methods = [
+        define_method(one.word, corpora[one.definition.inputs][0].cache.layers, settings, choose, own)
+        for one in requests
+    ]
+    shown = next((method.anchors for method in methods if method.anchors), None)
+    notes = _anchor_notes(methods, classes)
     results, counts, runs = [], {}, len(methods) * config.seeds
     for place, method in enumerate(methods):
-        data = read_pair(source, target, method.layers, classes, method.standardise)
-        batch = min(config.batch, len(data.source_train), len(data.target_train))
-        if not place:
-            notes += _data_notes(data, source.name, target.name, classes, batch, config.batch)
+        data = read_method(method, corpora[method.definition.inputs], classes)
+        batch = min(method.settings.config.batch, len(data.source_train), len(data.target_train))
+        if not counts and not method.definition.supervised:
+            notes += _data_notes(data, source.name, target.name, classes, batch, method.settings.config.batch)
             counts = {
                 "source_train": data.source_train.counts(classes),
                 "source_validation": data.source_validation.counts(classes),
                 "target_train": len(data.target_train),
                 "target_test": data.target_test.counts(classes),
             }
+        notes += [note for note in data.notes if note not in notes]
         inputs = data.hashes()
-        if anchors and anchors.ranking and method.coral:
-            inputs["ranking"] = anchors.ranking["sha256"]
+        if method.anchors and method.anchors.ranking:
+            inputs["ranking"] = method.anchors.ranking["sha256"]
         for number in range(config.seeds):
             run = Run(
-                method, config.seed + number, classes, batch, settings, inputs, source.name, target.name,
-                encoder, folder / method.folder / f"seed-{config.seed + number}",
+                method, config.seed + number, classes, batch, config.bootstraps, inputs, source.name,
+                target.name, encoders[method.definition.inputs],
+                folder / method.folder / f"seed-{config.seed + number}",
             )  # fmt: skip
             changed = run.what_changed()
             if changed and not force:
@@ -163,13 +222,46 @@ def train_pair(
         results.append(_collect(method, folder, config, classes))
     for note in notes:
         logger.warning("%s", note)
+    encoder = next(iter(encoders.values()))
     result = TrainResult(
-        source.name, target.name, str(encoder["checkpoint"]), classes, anchors, tuple(results), counts,
+        source.name, target.name, str(encoder["checkpoint"]), classes, shown, tuple(results), counts,
         tuple(notes), folder,
     )  # fmt: skip
     write_text(folder / "summary.csv", result.to_frame().to_csv(index=False, lineterminator="\n"))
     write_json(folder / "summary.json", _with_earlier(result.to_json(), folder / "summary.json"))
     return result
+
+
+def read_method(
+    method: Method,
+    corpora: tuple[CorpusFeatures, CorpusFeatures],
+    classes: Sequence[str],
+    test: CorpusFeatures | None = None,
+) -> PairData:
+    """Read what one method is given of two corpora; see `read_pair`."""
+    source, target = corpora
+    return read_pair(
+        target if method.definition.supervised else source,
+        target,
+        method.layers,
+        classes,
+        method.standardise,
+        test=test,
+        with_vowels=method.definition.vowels,
+        whole_rows=method.definition.inputs == "sequences",
+    )
+
+
+def _anchor_notes(methods: Sequence[Method], classes: Sequence[str]) -> list[str]:
+    notes: dict[str, None] = {}
+    for anchors in (method.anchors for method in methods if method.anchors):
+        notes |= dict.fromkeys(anchors.notes)
+        ranked = anchors.ranking and anchors.ranking["emotions"]
+        if ranked and set(ranked) != set(classes):
+            notes[
+                f"the ranking compares {', '.join(ranked)}; the classes here are {', '.join(classes)}"
+            ] = None
+    return list(notes)
 
 
 def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -188,7 +280,7 @@ def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
     }
 
 
-def _same_encoder(source: CorpusFeatures, target: CorpusFeatures) -> dict[str, Any]:
+def same_encoder(source: CorpusFeatures, target: CorpusFeatures) -> dict[str, Any]:
     """Return the description of the encoder that both caches were made with."""
     first, second = (dict(corpus.cache.provenance["encoder"]) for corpus in (source, target))
     differing = [
@@ -204,7 +296,7 @@ def _same_encoder(source: CorpusFeatures, target: CorpusFeatures) -> dict[str, A
     return first
 
 
-def _classes(
+def shared_classes(
     source: CorpusFeatures, target: CorpusFeatures, emotions: Sequence[str] | None
 ) -> tuple[str, ...]:
     """Return the class list: as asked for, else what both corpora have, in alphabetical order."""

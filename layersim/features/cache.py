@@ -13,7 +13,7 @@ No file stays open between calls, so a `FeatureCache` can be pickled, forked and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -186,6 +186,27 @@ class FeatureCache:
                 values[inside] = _read_rows(file, product, place, wanted[inside] - start)
             start += count
         return values
+
+    def vectors(self, layers: Sequence[str], rows: Rows) -> Vectors:
+        """Read utterances' mean and standard deviation side by side.
+
+        Returns
+        -------
+        ndarray, shape (n, K, 2D), float32
+            In the order of ``rows`` and of ``layers``.
+
+        Raises
+        ------
+        LayersimError, ValueError
+            As `read`.
+        """
+        pooled = [
+            np.concatenate(
+                [self.read("utterance/mean", layer, rows), self.read("utterance/std", layer, rows)], axis=1
+            )
+            for layer in layers
+        ]
+        return np.stack(pooled, axis=1)
 
     def chunks(
         self, product: Product, layer: str, rows_mask: npt.NDArray[np.bool_] | None = None, size: int = 4096

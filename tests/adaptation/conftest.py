@@ -36,6 +36,8 @@ class MemoryCache:
         self.read_rows.append((product, layer, tuple(rows.tolist())))
         return values[rows].astype(np.float32)
 
+    vectors = FeatureCache.vectors
+
 
 def make_corpus(
     name: str,

@@ -14,9 +14,12 @@ import pandas as pd
 import pytest
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures, read_pair
-from layersim.adaptation.fit import fit
+from layersim.adaptation.anchored import learn_anchored
+from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures, VowelSegments
+from layersim.adaptation.methods import METHODS
+from layersim.adaptation.pair import read_pair
 from layersim.adaptation.run import Run
+from layersim.adaptation.task import Task
 from layersim.adaptation.train import train_pair
 from layersim.features.dataset import CorpusFeatures
 
@@ -97,12 +100,14 @@ def test_the_target_does_act_through_its_unlabelled_train_split(
     assert "cc-std/seed-0/model.safetensors" not in same
 
 
-def test_target_training_data_have_no_field_for_an_emotion_and_fit_takes_nothing_else() -> None:
+def test_a_task_has_no_field_for_an_emotion_of_the_target_and_none_for_the_test_set() -> None:
     assert {field.name for field in dataclasses.fields(UnlabelledFeatures)} == {"keys", "features"}
-    hints = typing.get_type_hints(fit)
-    assert hints["target"] == UnlabelledFeatures | None
-    labelled = [name for name in inspect.signature(fit).parameters if hints[name] is LabelledFeatures]
-    assert labelled == ["source", "validation"]
+    hints = typing.get_type_hints(Task)
+    assert hints["target"] is UnlabelledFeatures
+    assert {name for name, hint in hints.items() if hint is LabelledFeatures} == {"source", "validation"}
+    assert {field.name for field in dataclasses.fields(VowelSegments)} == {"features", "utterance", "vowels"}
+    for definition in METHODS.values():
+        assert next(iter(inspect.signature(definition.learn).parameters)) == "task"
 
 
 def test_what_is_read_without_labels_is_blind_to_them_and_holds_emotions_outside_the_class_list(
@@ -173,7 +178,7 @@ def test_training_leaves_the_callers_random_numbers_alone(
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    fit(data.source_train, data.source_validation, data.target_train, ("anger", "sadness"), 8, config, 0)
+    learn_anchored(data.task(("anger", "sadness")), config, 0)
     assert torch.equal(torch.rand(1), expected)
 
 

@@ -10,8 +10,10 @@ import torch
 from sklearn.metrics import recall_score
 from sklearn.utils.class_weight import compute_class_weight
 
-from layersim.adaptation.data import LabelledFeatures, PairData, UnlabelledFeatures, read_pair
-from layersim.adaptation.fit import CURVES, Fit, fit
+from layersim.adaptation.anchored import CURVES, learn_anchored
+from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures
+from layersim.adaptation.pair import PairData, read_pair
+from layersim.adaptation.task import Learned, Task
 from layersim.errors import LayersimError
 from layersim.features.dataset import CorpusFeatures
 
@@ -23,12 +25,28 @@ def data(source: CorpusFeatures, target: CorpusFeatures) -> PairData:
     return read_pair(source, target, ("2", "3"), CLASSES, "corpus")
 
 
-def run(data: PairData, config: Any, with_target: bool = True, seed: int = 0, batch: int = 16) -> Fit:
+def fit(
+    source: LabelledFeatures,
+    validation: LabelledFeatures,
+    target: UnlabelledFeatures | None,
+    classes: tuple[str, ...],
+    batch: int,
+    config: Any,
+    seed: int,
+) -> Learned:
+    """Train with batches of a size, without the target where there is none."""
+    unused = UnlabelledFeatures(source.keys, source.features)
+    task = Task(source, validation, unused if target is None else target, classes)
+    asked = config.model_copy(update={"batch": batch})
+    return learn_anchored(task, asked, seed, with_target=target is not None)
+
+
+def run(data: PairData, config: Any, with_target: bool = True, seed: int = 0, batch: int = 16) -> Learned:
     target = data.target_train if with_target else None
     return fit(data.source_train, data.source_validation, target, CLASSES, batch, config, seed)
 
 
-def weights(fitted: Fit) -> dict[str, bytes]:
+def weights(fitted: Learned) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in fitted.network.state_dict().items()}
 
 
@@ -138,16 +156,17 @@ def test_a_learnable_source_is_learnt(data: PairData, settings_of: Callable[...,
 def test_a_loss_that_explodes_stops_the_run_and_names_the_settings(
     data: PairData, settings_of: Callable[..., Any]
 ) -> None:
-    with pytest.raises(LayersimError, match=r"the loss is (nan|inf). Lower learning_rate .* or gamma"):
+    with pytest.raises(LayersimError, match=r"the loss is (nan|inf). Lower learning_rate .* table \[train\]"):
         run(data, settings_of(gamma=1e38, learning_rate=1e30).config)
 
 
-def test_a_batch_larger_than_a_side_or_an_unknown_label_is_the_callers_mistake(
+def test_too_few_rows_or_an_unknown_label_are_the_callers_mistake(
     data: PairData, settings_of: Callable[..., Any]
 ) -> None:
     config = settings_of().config
-    with pytest.raises(ValueError, match=r"batch must be 2 to 48 \(the smaller side's rows\), got 49"):
-        run(data, config, batch=49)
+    alone = UnlabelledFeatures(data.target_train.keys[:1], data.target_train.features[:1])
+    with pytest.raises(ValueError, match="at least 4 rows and the target 2, got 48 and 1"):
+        fit(data.source_train, data.source_validation, alone, CLASSES, 8, config, 0)
     with pytest.raises(ValueError, match=r"emotions \['sadness'\] are not in classes"):
         fit(data.source_train, data.source_validation, None, CLASSES[:3], 8, config, 0)
 

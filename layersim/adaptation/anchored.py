@@ -1,0 +1,128 @@
+"""Layer anchoring on cached features: cross-entropy on the labelled source, CORAL against the unlabelled target.
+
+``L = CE + gamma * sum over layers of CORAL`` (Upadhyay et al. 2024). Without the target it is the plain
+classifier of ``cc`` and its standardised forms.
+
+Every random stream (initial weights and dropout, the source's order, the target's order, the noise floor)
+has a seed of its own, so that with gamma = 0 the weights are those of training without the target, and the
+same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
+from layersim.adaptation.coral import coral_loss, coral_noise_floor
+from layersim.adaptation.data import MINIMUM_SOURCE
+from layersim.adaptation.loop import VALIDATION, require_finite, run_epochs, source_validation
+from layersim.adaptation.network import AnchoredClassifier
+from layersim.adaptation.settings import TrainConfig
+from layersim.adaptation.task import Learned, Task, probabilities_of
+from layersim.workspace import Progress, no_progress
+
+CURVES = ("epoch", "cross_entropy", "coral", "gamma_coral", "coral_floor", *VALIDATION)
+
+
+def learn_anchored(
+    task: Task,
+    config: TrainConfig,
+    seed: int,
+    progress: Progress = no_progress,
+    *,
+    with_target: bool = True,
+) -> Learned:
+    """Train an `AnchoredClassifier` on all layers of the task's features, (N, K, 2D).
+
+    A step takes ``config.batch`` rows of each side, as many as both have where they are fewer.
+
+    Parameters
+    ----------
+    with_target : bool
+        False: cross-entropy alone.
+
+    Returns
+    -------
+    Learned
+        Curves have the columns `CURVES`. Losses are means over the epoch's steps; ``coral`` and
+        ``coral_floor`` are sums over layers, NaN without a target; the floor is what two batches of the
+        source alone give (`coral_noise_floor`).
+
+    Raises
+    ------
+    ValueError
+        If a side has fewer than 2 rows, the source fewer than 4, or a label is not a class.
+    LayersimError
+        If the loss stops being finite.
+    """
+    source, target = task.source, task.target
+    batch = min(config.batch, len(source), len(target))
+    if batch < 2 or len(source) < MINIMUM_SOURCE:
+        raise ValueError(
+            f"the source must have at least {MINIMUM_SOURCE} rows and the target 2, got {len(source)} and "
+            f"{len(target)}"
+        )
+    truth = class_numbers(source.emotions, task.classes)
+    weights = class_weights(truth, len(task.classes)) if config.class_weights == "balanced" else None
+    loss_function = nn.CrossEntropyLoss(weight=weights)
+    own_seed, source_seed, target_seed, floor_seed = streams(seed, 4)
+    source_order = batches(len(source), batch, source_seed)
+    target_order = batches(len(target), batch, target_seed)
+    floor_draws = torch.Generator().manual_seed(floor_seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(own_seed)
+        _, layers, width = source.features.shape
+        network = AnchoredClassifier(layers, width, len(task.classes), config.projection, config.dropout)
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+        def step(epoch: int) -> dict[str, float]:
+            losses = []
+            for _ in range(len(source) // batch):
+                chosen = next(source_order)
+                projected = network.project(source.features[chosen])
+                cross_entropy = loss_function(network.classify(projected), truth[chosen])
+                loss, coral = cross_entropy, torch.tensor(math.nan)
+                if with_target:
+                    coral = _coral(projected, network.project(target.features[next(target_order)]), config)
+                    loss = cross_entropy + config.gamma * coral
+                require_finite(loss, epoch, config)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                losses.append((float(cross_entropy.detach()), float(coral.detach())))
+            entropy, coral_mean = (math.fsum(column) / len(losses) for column in zip(*losses, strict=True))
+            floor = _floor(network, source.features, batch, config, floor_draws) if with_target else math.nan
+            row = (entropy, coral_mean, config.gamma * coral_mean, floor)
+            return dict(zip(CURVES[1:5], row, strict=True))
+
+        fit = run_epochs(
+            network,
+            step,
+            source_validation(lambda: network(task.validation.features), task.validation, task.classes, weights),
+            config.epochs,
+            config.patience,
+            progress,
+        )
+    return Learned(probabilities_of(network), fit.curves, fit.best_epoch, network=network)
+
+
+def _coral(source: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
+    """Sum over layers of the CORAL losses of projected batches, each (B, K, projection)."""
+    layers = range(source.shape[1])
+    return torch.stack([coral_loss(source[:, k], target[:, k], config.coral) for k in layers]).sum()
+
+
+def _floor(
+    network: AnchoredClassifier, features: Tensor, batch: int, config: TrainConfig, generator: torch.Generator
+) -> float:
+    """Sum over layers of what two batches of the source alone give."""
+    rows = torch.randperm(len(features), generator=generator)[: 8 * batch]  # enough for the floor's four draws
+    with torch.no_grad():
+        projected = network.project(features[rows])
+    layers = range(projected.shape[1])
+    return math.fsum(coral_noise_floor(projected[:, k], batch, config.coral, generator) for k in layers)

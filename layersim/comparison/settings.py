@@ -1,0 +1,61 @@
+"""The settings of ``layersim compare``."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import field_validator
+
+from layersim.settings import StageConfig, setting
+
+Protocol = Literal["folds", "splits", "transductive"]
+
+BASELINES = ("cc-std", "cc-std-all", "cc-spk", "cc-spk-all")
+PAPER_METHODS = ("cc", "ensemble", "fewshot", "pa", "pa-avg", "pa-atn", "la:auto")
+ANCHOR_SETS = ("la:auto", "la:all", "la:best", "la:worst", "la:random:1", "la:random:2", "la:random:3")
+
+
+class CompareConfig(StageConfig):
+    """What `layersim.comparison.compare` can be told."""
+
+    section: ClassVar[str] = "compare"
+
+    methods: tuple[str, ...] = setting(
+        (*PAPER_METHODS, *ANCHOR_SETS[1:]),
+        f"methods to compare; {', '.join(BASELINES)} are always among them",
+        min_length=1,
+    )
+    pairs: tuple[str, ...] | None = setting(
+        None,
+        "SOURCE:TARGET, such as emodb:casia, or A+B:C for corpora merged; A:A is the upper row; none given: "
+        "every corpus to every other",
+    )
+    clips: tuple[int, ...] | None = setting(
+        None, "target-data study: how many labelled target utterances join the source, such as 0,30,80,150"
+    )
+    encoders: tuple[str, ...] | None = setting(None, "checkpoint folders or hub ids; none given: the study's")
+    protocol: Protocol = setting(
+        "folds",
+        "folds: the target's speakers in turn, each tested by models whose adaptation has not heard it; "
+        "splits: those of the manifests; transductive: the unlabelled target is the test set too",
+    )
+    folds: int = setting(5, "speaker-independent folds of the target; the published ones where known", ge=2)
+    emotions: tuple[str, ...] | None = setting(
+        None, "classes to tell apart; none given: all that both corpora have"
+    )
+    seeds: int = setting(5, "runs per method, each with a seed of its own", ge=1)
+    seed: int = setting(0, "seed of the first run; the others count up", ge=0)
+    bootstraps: int = setting(2000, "speaker bootstrap replicates of an interval", ge=100)
+    jobs: int = setting(0, "processes at a time (0: one per core)", ge=0)
+
+    @field_validator("methods", "pairs", "encoders", "emotions")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len(set(names)) < len(names):
+            raise ValueError(f"each may stand once, got {', '.join(names)}")
+        return names
+
+    @property
+    def all_methods(self) -> tuple[str, ...]:
+        """The methods with the baselines that are always shown."""
+        return tuple(dict.fromkeys((*BASELINES, *self.methods)))
