@@ -42,7 +42,7 @@ def draw(rows: int, seed: int) -> LabelledFeatures:
 
 
 def draw_with_false_friend(rows: int, seed: int, friend: bool) -> LabelledFeatures:
-    """Six dimensions carry emotion everywhere, two more in the source alone: in the target they are loud noise.
+    """Six dimensions carry emotion everywhere, two more in the source alone: there the target has loud noise.
 
     What the corpora share suffices. Nothing but the covariance says which dimensions that is.
     """
