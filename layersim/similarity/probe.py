@@ -81,23 +81,48 @@ def probe_layer(
         UAR on the target standardised by its own statistics, and by the source's.
     converged : bool
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     first, second = (
         cache.read(UTTERANCES, layer, sample.rows).astype(np.float64)
         for cache, sample in zip((source, target), samples, strict=True)
     )
     mean, deviation = _standard(first)
-    model = LogisticRegression(C=_PENALTY, max_iter=_ITERATIONS, class_weight="balanced")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is told to the caller instead
-        model.fit((first - mean) / deviation, samples[0].emotion)
+    model, converged = fit_logistic((first - mean) / deviation, samples[0].emotion, _PENALTY)
     own_mean, own_deviation = _standard(second)
     own = model.predict((second - own_mean) / own_deviation)
     plain = model.predict((second - mean) / deviation)
     truth = samples[1].emotion.tolist()
-    return uar(truth, own.tolist()), uar(truth, plain.tolist()), bool(model.n_iter_.max() < _ITERATIONS)
+    return uar(truth, own.tolist()), uar(truth, plain.tolist()), converged
+
+
+def fit_logistic(
+    values: NDArray[np.float64], labels: NDArray[Any], inverse_penalty: float, balanced: bool = True
+) -> tuple[Any, bool]:
+    """Fit a multinomial logistic regression with an L2 penalty.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, F), standardised
+    labels : ndarray, shape (n,), two classes or more
+    inverse_penalty : float, > 0
+        scikit-learn's C.
+    balanced : bool
+        Whether every class weighs the same, or every utterance.
+
+    Returns
+    -------
+    model : sklearn.linear_model.LogisticRegression
+    converged : bool
+        Told here in place of scikit-learn's warning.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    weight = "balanced" if balanced else None
+    model = LogisticRegression(C=inverse_penalty, max_iter=_ITERATIONS, class_weight=weight)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(values, labels)
+    return model, bool(model.n_iter_.max() < _ITERATIONS)
 
 
 def agreement(scores: list[float], own: list[float], plain: list[float]) -> dict[str, Any]:
