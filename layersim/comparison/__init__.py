@@ -1,0 +1,1 @@
+"""Methods side by side: their scores on the same test speakers, as tables, beside published figures."""
