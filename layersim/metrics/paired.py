@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,11 @@ class MethodRuns:
         The class list; without it the classes are those of the truth.
     corpus : str
         Whose speakers they are.
+
+    Raises
+    ------
+    ValueError
+        If there is no seed.
     """
 
     truth: Sequence[str]
@@ -49,6 +55,23 @@ class MethodRuns:
     speakers: Sequence[str]
     labels: Sequence[str] | None = None
     corpus: str = ""
+
+    def __post_init__(self) -> None:
+        if not len(self.guesses):
+            raise ValueError("guesses: expected those of at least one seed, got none")
+
+    @cached_property
+    def uar(self) -> float:
+        """The mean UAR over the seeds."""
+        return float(np.mean([uar(self.truth, guess, self.labels) for guess in self.guesses]))
+
+    @cached_property
+    def counts(self) -> tuple[list[Speaker], NDArray[np.float64]]:
+        """The speakers, and each one's truths and guesses, (S, C, C+1), mean over the seeds."""
+        classes = class_list(self.truth, self.labels)
+        parts = [speaker_counts(self.truth, guess, self.speakers, classes) for guess in self.guesses]
+        speakers = [(self.corpus, name) for name in parts[0][0]]
+        return speakers, np.mean([counts for _, counts in parts], axis=0)
 
 
 @dataclass(frozen=True)
@@ -134,8 +157,7 @@ def mean_uar(
         If there is no test set, lengths differ, the method has no seed, or a truth lacks a class.
     """
     value = _mean_uar(test_sets)
-    counted = [_Counted(runs) for runs in test_sets]
-    values = _draw(counted, replicates, seed)
+    values = _draw(test_sets, replicates, seed)
     return MeanScore(value, None if values is None else interval_of_draws(values, replicates, level))
 
 
@@ -172,9 +194,8 @@ def mean_uar_difference(
     ):
         raise ValueError("first and second: expected the same test sets, with the same truths and speakers")
     value = _mean_uar(first) - _mean_uar(second)
-    counted, others = ([_Counted(runs) for runs in side] for side in (first, second))
-    shares = np.array(list(_shares(counted, others).values()))
-    one, other = (_draw(side, replicates, seed) for side in (counted, others))
+    shares = np.array(list(_shares(first, second).values()))
+    one, other = (_draw(side, replicates, seed) for side in (first, second))
     if one is None or other is None:
         return PairedDifference(value, None, None, None, len(shares))
     return PairedDifference(
@@ -186,36 +207,19 @@ def mean_uar_difference(
     )
 
 
-class _Counted:
-    """A test set's speakers and their counts, (S, C, C+1), mean over the seeds."""
-
-    def __init__(self, runs: MethodRuns) -> None:
-        classes = class_list(runs.truth, runs.labels)
-        parts = [speaker_counts(runs.truth, guess, runs.speakers, classes) for guess in runs.guesses]
-        self.corpus = runs.corpus
-        self.speakers: list[Speaker] = [(runs.corpus, name) for name in parts[0][0]]
-        self.counts: NDArray[np.float64] = np.mean([counts for _, counts in parts], axis=0)
-
-
 def _mean_uar(test_sets: Sequence[MethodRuns]) -> float:
     if not test_sets:
         raise ValueError("expected at least one test set")
-    if not all(len(runs.guesses) for runs in test_sets):
-        raise ValueError("guesses: expected those of at least one seed in every test set")
-    return float(
-        np.mean(
-            [np.mean([uar(runs.truth, guess, runs.labels) for guess in runs.guesses]) for runs in test_sets]
-        )
-    )
+    return float(np.mean([runs.uar for runs in test_sets]))
 
 
-def _draw(counted: Sequence[_Counted], replicates: int, seed: int) -> NDArray[np.float64] | None:
+def _draw(test_sets: Sequence[MethodRuns], replicates: int, seed: int) -> NDArray[np.float64] | None:
     """Mean UAR of each draw of speakers that has every class in every test set; None with one speaker.
 
     Which draws those are depends on the truths alone: they are the same for two methods.
     """
     rng = np.random.default_rng(seed)
-    speakers = sorted({speaker for one in counted for speaker in one.speakers})
+    speakers = sorted({speaker for runs in test_sets for speaker in runs.counts[0]})
     weights: dict[Speaker, NDArray[np.int64]] = {}
     for _, group in itertools.groupby(speakers, key=lambda speaker: speaker[0]):
         names = list(group)
@@ -223,22 +227,24 @@ def _draw(counted: Sequence[_Counted], replicates: int, seed: int) -> NDArray[np
             return None
         weights |= zip(names, speaker_weights(len(names), replicates, rng).T, strict=True)
     values = np.zeros(replicates)
-    for one in counted:
-        drawn = np.tensordot(np.stack([weights[name] for name in one.speakers], axis=1), one.counts, axes=1)
-        values += STATISTICS["uar"](drawn) / len(counted)  # NaN where a class is missing
+    for runs in test_sets:
+        names, counts = runs.counts
+        drawn = np.tensordot(np.stack([weights[name] for name in names], axis=1), counts, axes=1)
+        values += STATISTICS["uar"](drawn) / len(test_sets)  # NaN where a class is missing
     return np.asarray(values[np.isfinite(values)])
 
 
-def _shares(first: Sequence[_Counted], second: Sequence[_Counted]) -> dict[Speaker, float]:
+def _shares(first: Sequence[MethodRuns], second: Sequence[MethodRuns]) -> dict[Speaker, float]:
     """Split the difference into what each speaker adds to it; swapping a speaker turns the sign of theirs.
 
     The truths are the same in both, so that a class's number of utterances stays whatever is swapped.
     """
     shares: dict[Speaker, float] = {}
     for one, other in zip(first, second, strict=True):
-        more_right = np.diagonal(one.counts - other.counts, axis1=1, axis2=2)  # (S, C)
-        added = (more_right / one.counts.sum(axis=(0, 2))).mean(axis=1) / len(first)
-        for speaker, share in zip(one.speakers, added.tolist(), strict=True):
+        (speakers, counts), (_, others) = one.counts, other.counts
+        more_right = np.diagonal(counts - others, axis1=1, axis2=2)  # (S, C)
+        added = (more_right / counts.sum(axis=(0, 2))).mean(axis=1) / len(first)
+        for speaker, share in zip(speakers, added.tolist(), strict=True):
             shares[speaker] = shares.get(speaker, 0.0) + share
     return shares
 
