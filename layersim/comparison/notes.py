@@ -62,12 +62,9 @@ def _marks(table: Table, results: Results, references: Sequence[str]) -> list[st
         smallest = [found.smallest_p_holm for row in table.rows() for found in row.cells[place].versus]
         known = [p for p in smallest if p is not None]
         if known and min(known) > ALPHA:
-            closed.append(f"{column.direction} ({min(known):.2g})")
+            closed.append(f"{column.direction} (corrected p ≥ {min(known):.2g})")
     if closed:
-        notes.append(
-            "Too few test speakers for any mark among so many rows; the smallest corrected p possible "
-            f"is {_listed(closed)}."
-        )
+        notes.append(f"Too few test speakers for any mark among so many rows: {_listed(closed)}.")
     return notes
 
 

@@ -166,5 +166,6 @@ def _require_same_uar(units: Sequence[Unit], tested: Tested) -> None:
         seeds = ", ".join(str(unit.seed) for unit in units)
         raise LayersimError(
             f"{units[0]}: over the seeds {seeds} the results say a mean UAR of {expected:.6f}, the "
-            f"predictions give {tested.runs.uar:.6f}. One of them is of another run: compare again with --force."
+            f"predictions give {tested.runs.uar:.6f}. One of them is of another run: compare again with "
+            "--force."
         )

@@ -36,8 +36,8 @@ def table() -> Table:
 
 
 def test_the_text_has_intervals_under_values_and_marks_beside_them(table):
-    # Names take 8 characters and a gap of 2. The first column has 13 for numbers, 1 and 2 for marks; the second
-    # 5 for numbers, so that with a mark it is as wide as "whisper".
+    # Names take 8 characters and a gap of 2. The first column has 13 for numbers, 1 and 2 for marks; the
+    # second 5 for numbers, so that with a mark it is as wide as "whisper".
     assert table.to_text() == (
         "Methods: UAR %\n"
         "\n"
