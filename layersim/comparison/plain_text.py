@@ -20,7 +20,9 @@ def table_text(table: Table) -> str:
     directions, place = [], 0
     for direction, count in table.directions():
         span = columns[place : place + count]
-        span[-1].widen(len(direction) - sum(column.width + len(GAP) for column in span[:-1]))
+        missing = len(direction) - sum(column.width + len(GAP) for column in span) + len(GAP)
+        for number, column in enumerate(span):
+            column.widen(column.width + max(0, missing + number) // count)  # as evenly as it goes
         directions.append(direction.ljust(sum(column.width + len(GAP) for column in span) - len(GAP)))
         place += count
     indent = GAP if any(group.name for group in table.groups) else ""

@@ -62,7 +62,10 @@ class Versus:
 
 @dataclass(frozen=True)
 class Cell:
-    """A score 0..1, its standard deviation over seeds, the ends of its interval over speakers."""
+    """A score 0..1, its standard deviation over seeds, the ends of its interval over speakers.
+
+    ``decimals`` are those of the per cent; more than one is for figures that were printed so.
+    """
 
     value: float | None = None
     sd: float | None = None
@@ -70,6 +73,7 @@ class Cell:
     high: float | None = None
     mark: str = ""
     versus: tuple[Versus, ...] = ()
+    decimals: int = 1
 
     def value_text(self) -> str:
         """Return the value in per cent.
@@ -79,7 +83,8 @@ class Cell:
         """
         if self.value is None:
             return NOTHING
-        return f"{100 * self.value:.1f}" + ("" if self.sd is None else f" ± {100 * self.sd:.1f}")
+        spread = "" if self.sd is None else f" ± {100 * self.sd:.{self.decimals}f}"
+        return f"{100 * self.value:.{self.decimals}f}{spread}"
 
     def interval_text(self) -> str:
         """Return the interval in per cent; nothing where there is none.
@@ -89,7 +94,7 @@ class Cell:
         """
         if self.low is None or self.high is None:
             return ""
-        return f"{100 * self.low:.1f} to {100 * self.high:.1f}"
+        return f"{100 * self.low:.{self.decimals}f} to {100 * self.high:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
