@@ -1,0 +1,1 @@
+"""Protocols, methods by corpora, and their tables."""
