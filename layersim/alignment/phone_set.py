@@ -30,6 +30,9 @@ from layersim.errors import LayersimError, summarise_faults
 
 Kind = Literal["vowel", "consonant"]
 
+CLASSES = "classes"
+"""The phone set whose labels are classes already; see `ClassLabels`."""
+
 _COLUMNS = ["phone", "vowel", "consonant", "source"]
 _STRESS_AND_TONE = str.maketrans("", "", "ˈˌ'\"%˥˦˧˨˩")
 _PROSODY = str.maketrans("", "", "ːˑ‿|.̆̃~:")  # length, short and nasal marks; a dot between syllables
@@ -133,6 +136,29 @@ class PhoneSet:
         return any(phone.isdigit() for phone in self.classes["vowel"])
 
 
+class ClassLabels(PhoneSet):
+    """The phone set of phones that are named by their class, because they came from several sets.
+
+    A class is its own label; ``""`` is neither a vowel nor a consonant; all else is unknown. What is written
+    with a consonant's signs alone is the consonant: j w ɥ ɹ.
+    """
+
+    def find(self, phone: str, kind: Kind = "vowel") -> str | None:
+        """Return the label if it is a class of this kind, ``""`` if of the other or of none, else None.
+
+        >>> classes = load_phone_set("classes")
+        >>> classes.find("aj"), classes.find("j"), classes.find("AY1")
+        ('aj', '', None)
+        """
+        if not phone:
+            return ""
+        kinds: tuple[Kind, ...] = ("consonant", "vowel")
+        for own in kinds:
+            if _CLASSES[own].fullmatch(phone):
+                return phone if kind == own else ""
+        return None
+
+
 def _without(label: str, marks: dict[int, int | None]) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", label).translate(marks))
 
@@ -159,9 +185,9 @@ def load_phone_set(name: str) -> PhoneSet:
     Parameters
     ----------
     name : str
-        One of `known_phone_sets`; or a CSV file with the columns phone, vowel, consonant, source, whose rows
-        are added to, and stand over, the built-in set named in its first line (``# based on arpabet``);
-        without such a line the file stands alone. Lines that start with ``#`` are comments.
+        One of `known_phone_sets`; `CLASSES`; or a CSV file with the columns phone, vowel, consonant, source,
+        whose rows are added to, and stand over, the built-in set named in its first line (``# based on
+        arpabet``); without such a line the file stands alone. Lines that start with ``#`` are comments.
 
         The column consonant may be left out. Then a vowel is no consonant, what the set below has as no
         vowel keeps that set's consonant, and of any other phone it is unknown whether it is one.
@@ -173,6 +199,8 @@ def load_phone_set(name: str) -> PhoneSet:
     """
     if name in known_phone_sets():
         return _load_built_in(name)
+    if name == CLASSES:
+        return ClassLabels(CLASSES, {"vowel": {}, "consonant": {}})
     path = Path(name).expanduser()
     if not path.is_file():
         raise LayersimError(

@@ -1,1 +1,1 @@
-"""Methods side by side: their scores on the same test speakers, as tables, beside published figures."""
+"""Protocols, methods by corpora, and their tables."""

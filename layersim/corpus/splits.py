@@ -6,10 +6,13 @@ Source of the folds: Tang, Kuppens, Geurts & van Waterschoot, arXiv 2311.13678 (
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +22,8 @@ from layersim.corpus.labels import plain_name
 from layersim.errors import LayersimError
 
 SHARES = {"train": 3, "validation": 1, "test": 1}  # fifths of the utterances
+
+PartT = TypeVar("PartT", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -95,9 +100,8 @@ def _plain_speaker(speaker: str) -> str:
 def assign_splits(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Draw a speaker-disjoint split of about 60/20/20 by utterances, balanced over gender where it is known.
 
-    Speakers, those with most utterances first, shuffled among equals and genders in turn, go to the split
-    that has least of its share, of all utterances and of those of the speaker's gender. Every split gets at
-    least one. The same rows and seed give the same splits, whatever the order of the rows.
+    Speakers are shuffled and dealt, see `deal_speakers`. Every split gets at least one. The same rows and
+    seed give the same splits, whatever the order of the rows.
 
     Raises
     ------
@@ -105,39 +109,61 @@ def assign_splits(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         If there are fewer than three speakers.
     """
     speakers = manifest["speaker"].tolist()
-    counts = Counter(speakers)
-    if len(counts) < len(SHARES):
+    if len(set(speakers)) < len(SHARES):
         raise LayersimError(
-            f"{manifest['corpus'].iloc[0]}: {len(counts)} speakers; three are needed, one for each of train, "
-            "validation and test. Set the splits by hand in the manifest, or take a larger corpus."
+            f"{manifest['corpus'].iloc[0]}: {len(set(speakers))} speakers; three are needed, one for each of "
+            "train, validation and test. Set the splits by hand in the manifest, or take a larger corpus."
         )
-    genders = manifest["gender"].tolist() if "gender" in manifest.columns else [""] * len(speakers)
-    gender_of = dict(sorted(zip(speakers, genders, strict=True)))
-    gender_size = Counter(gender_of[speaker] for speaker in speakers)
-    shuffled = np.random.default_rng(seed).permutation(sorted(counts)).tolist()
-    largest = sorted(shuffled, key=lambda speaker: -counts[speaker])
+    shuffled = np.random.default_rng(seed).permutation(sorted(set(speakers))).tolist()
+    splits = deal_speakers(manifest, SHARES, shuffled)
+    return manifest.assign(split=[splits[speaker] for speaker in speakers])
+
+
+def deal_speakers(
+    manifest: pd.DataFrame, shares: Mapping[PartT, int], speakers: Sequence[str]
+) -> dict[str, PartT]:
+    """Deal speakers to parts by utterances, balanced over gender where it is known.
+
+    Those with most utterances come first, genders in turn. Each goes to the part that has least of its share,
+    of all utterances and of those of the speaker's gender; of equals to the one with the larger share, then
+    to the first. Every part gets at least one, if there are as many speakers.
+
+    Parameters
+    ----------
+    shares : mapping
+        How much of the utterances each part should have, in proportion.
+    speakers : sequence of str
+        All of the manifest, each once; among speakers with equally many utterances their order decides.
+    """
+    rows = manifest["speaker"].tolist()
+    counts = Counter(rows)
+    genders = manifest["gender"].tolist() if "gender" in manifest.columns else [""] * len(rows)
+    gender_of = dict(sorted(zip(rows, genders, strict=True)))
+    gender_size = Counter(gender_of[speaker] for speaker in rows)
+    largest = sorted(speakers, key=lambda speaker: -counts[speaker])
     turn: dict[str, int] = {}  # the largest of each gender have turn 0, the second 1, ...
     for gender in gender_size:
         own = [speaker for speaker in largest if gender_of[speaker] == gender]
         turn |= {speaker: place for place, speaker in enumerate(own)}
-    held: Counter[str] = Counter()
-    held_of_gender: Counter[tuple[str, str]] = Counter()
-    splits = {}
+    whole = math.lcm(*shares.values())
+    held: Counter[PartT] = Counter()
+    held_of_gender: Counter[tuple[PartT, str]] = Counter()
+    part_of: dict[str, PartT] = {}
     for speaker in sorted(largest, key=lambda speaker: (turn[speaker], gender_of[speaker])):
         gender = gender_of[speaker]
 
-        def fullness(split: str, gender: str = gender) -> tuple[float, int]:
-            of_gender = held_of_gender[split, gender]
-            # held / all + of_gender / all of this gender, relative to the split's share; in whole numbers, so
-            # that equals are equal. An empty split has 0, any other more: none of the three stays empty.
-            filled = held[split] * gender_size[gender] + of_gender * len(speakers)
-            return filled * 3 // SHARES[split], -SHARES[split]
+        def fullness(part: PartT, gender: str = gender) -> tuple[float, int]:
+            of_gender = held_of_gender[part, gender]
+            # held / all + of_gender / all of this gender, relative to the part's share; in whole numbers, so
+            # that equals are equal. An empty part has 0, any other more: none stays empty.
+            filled = held[part] * gender_size[gender] + of_gender * len(rows)
+            return filled * whole // shares[part], -shares[part]
 
-        split = min(SHARES, key=fullness)
-        splits[speaker] = split
-        held[split] += counts[speaker]
-        held_of_gender[split, gender] += counts[speaker]
-    return manifest.assign(split=[splits[speaker] for speaker in speakers])
+        part = min(shares, key=fullness)
+        part_of[speaker] = part
+        held[part] += counts[speaker]
+        held_of_gender[part, gender] += counts[speaker]
+    return part_of
 
 
 def assert_speaker_disjoint(manifest: pd.DataFrame) -> None:

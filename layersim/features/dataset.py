@@ -69,8 +69,11 @@ class CorpusFeatures:
         `table`).
         """
         phones = self.cache.phones
-        row_of = {key: row for row, key in enumerate(self.cache.keys)}
-        rows = np.array([row_of[key] for key in phones["utterance"].tolist()], dtype=np.int64)
+        if "row" in phones:  # of a joined cache, where a repeated utterance has several rows and one key
+            rows = phones["row"].to_numpy(dtype=np.int64)
+        else:
+            row_of = {key: row for row, key in enumerate(self.cache.keys)}
+            rows = np.array([row_of[key] for key in phones["utterance"].tolist()], dtype=np.int64)
         return phones.assign(row=rows)[np.isin(rows, self.rows)]
 
 
