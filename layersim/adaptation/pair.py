@@ -35,6 +35,7 @@ from layersim.adaptation.task import Task
 from layersim.corpus.manifest import utterance_keys
 from layersim.corpus.splits import assert_speaker_disjoint
 from layersim.errors import LayersimError
+from layersim.features.joined import qualified_speakers
 
 if TYPE_CHECKING:
     from layersim.adaptation.settings import Standardise
@@ -168,11 +169,9 @@ class Standardiser:
         everyone = [corpus.without_labels() for corpus in (source, target, tested)]
         self._standardise = standardise
         self._speaker_of = {
-            key: f"{corpus}/{speaker}"
+            key: speaker
             for table in (corpus.table for corpus in everyone)
-            for key, corpus, speaker in zip(
-                utterance_keys(table), table["corpus"].tolist(), table["speaker"].tolist(), strict=True
-            )
+            for key, speaker in zip(utterance_keys(table), qualified_speakers(table), strict=True)
         }
         trained = [corpus.restrict("train") for corpus in everyone[: 1 if standardise == "source" else 2]]
         keys, features = _each_once(trained, layers)

@@ -1,73 +1,87 @@
-"""The compare stage: methods on pairs of corpora under encoders, unit by unit, and what they come to.
+"""The compare stage: the paper's tables with one's own corpora in them.
 
-A unit is one method on one pair under one encoder with one seed (`layersim.comparison.units`). Units share the
-cached features; a killed comparison goes on with those that are missing. What all together come to stands in
-``compare/PROTOCOL``: ``results.csv`` (one row per unit), the tables as text, CSV and LaTeX, the figures, and
-``run.json``.
+Runs every unit that is missing (`layersim.comparison.running`) and writes what all together come to into
+``compare/PROTOCOL``::
+
+    results.csv                   one row per unit
+    methods.txt  .csv  .tex       the table of methods
+    anchors.txt  .csv  .tex       the table of anchor sets, where there are several
+    figures/*.png  .svg           see `layersim.comparison.drawing`
+    run.json                      written last
+
+``results.csv`` names every unit that this comparison asked for; units of other methods stay in their folders.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from joblib import Parallel, delayed
-
-from layersim.adaptation.methods import OwnSettings, parse_method
-from layersim.adaptation.run import METRICS, read_predictions
+from layersim.adaptation.methods import OwnSettings
 from layersim.adaptation.settings import TrainConfig
-from layersim.adaptation.train import open_features
+from layersim.comparison.drawing import draw_comparison
+from layersim.comparison.published import published_table
+from layersim.comparison.running import Units, run_units
 from layersim.comparison.settings import CompareConfig
-from layersim.comparison.situations import all_pairs, parse_pair
-from layersim.comparison.trial import shared_classes
-from layersim.comparison.units import Job, missing_seeds, run_job
-from layersim.errors import LayersimError
+from layersim.comparison.table import Table
+from layersim.comparison.tables import anchor_table, method_table
+from layersim.provenance import write_run
 from layersim.settings import Settings
 from layersim.similarity.settings import RankConfig
-from layersim.workspace import Progress, Workspace, encoder_slug, no_progress, read_json
+from layersim.workspace import Progress, Workspace, no_progress, write_text
 
-logger = logging.getLogger(__name__)
+PUBLISHED = ("layer-anchoring", "anchor-sets")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All units of a comparison, finished.
+    """What a comparison came to.
 
     Attributes
     ----------
-    results : DataFrame
-        One row per unit: ``encoder, source, target, clips, method, layers, seed, uar, wa, macro_f1``, one
-        ``recall_CLASS`` per class, ``source_validation_uar, utterances, speakers, folder``. Shares are 0..1.
+    tables : dict
+        ``methods``, and ``anchors`` where layer anchoring was compared on several sets.
+    published : tuple of Table
+        The papers' figures, where they were asked for: of other corpora.
     """
 
-    config: CompareConfig
-    jobs: tuple[Job, ...]
-    results: pd.DataFrame
+    units: Units
+    tables: dict[str, Table]
+    folder: Path
+    published: tuple[Table, ...] = ()
 
-    def predictions(self, row: Mapping[str, Any]) -> pd.DataFrame:
-        """Read the prediction table of one unit."""
-        return read_predictions(Path(row["folder"]))
+    def to_table(self) -> str:
+        """Return the tables for a terminal."""
+        tables = [*self.tables.values(), *self.published]
+        return "\n".join([*(table.to_text() for table in tables), f"tables and figures: {self.folder}"])
 
-    def metrics(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the metrics of one unit."""
-        return read_json(Path(row["folder"]) / METRICS)
+    def to_json(self) -> dict[str, Any]:
+        """Return it as one JSON document: the cells of the tables and the units' scores."""
+        results = self.units.results.drop(columns="folder")
+        return {
+            "folder": str(self.folder),
+            "tables": {
+                name: {"title": table.title, "cells": _records(table.to_frame()), "notes": list(table.notes)}
+                for name, table in self.tables.items()
+            },
+            "published": [{"title": table.title, "cells": _records(table.to_frame())} for table in self.published],
+            "units": _records(results),
+        }
 
 
-def compare_units(
+def compare(
     workspace: Workspace,
     settings: Settings[CompareConfig],
     train: Settings[TrainConfig],
     rank: Settings[RankConfig],
     own: OwnSettings | None = None,
+    *,
     progress: Progress = no_progress,
     force: bool = False,
+    with_published: bool = False,
 ) -> Comparison:
-    """Run every unit that is missing and read all.
+    """Compare methods over pairs, encoders and seeds of a workspace, and write the tables.
 
     Parameters
     ----------
@@ -77,86 +91,32 @@ def compare_units(
         What was said of single methods' settings.
     force : bool
         Run again also what is finished.
+    with_published : bool
+        Give the published figures too.
 
     Raises
     ------
     LayersimError
-        If a corpus, method or setting is wrong, features are missing, or a unit stands there that was made
-        otherwise and ``force`` is not set. Nothing is trained before all of that has been looked at.
+        As `run_units`.
     """
-    config = settings.config
-    jobs = tuple(_jobs(workspace, config, train, rank, own or OwnSettings()))
-    missing = {place: seeds for place, job in enumerate(jobs) if (seeds := missing_seeds(job, force))}
-    units = sum(map(len, missing.values()))
-    progress("comparing", 0, units)
-    done = 0
-    workers = min(config.jobs or os.cpu_count() or 1, max(1, len(missing)))
-    # Jobs of one method follow each other in the list; the slow ones first would need a guess at their time.
-    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-    for finished in parallel(delayed(_run)(jobs[place], seeds) for place, seeds in missing.items()):
-        done += finished
-        progress("comparing", done, units)
-    return Comparison(config, jobs, pd.DataFrame(_rows(jobs)))
+    units = run_units(workspace, settings, train, rank, own, progress, force)
+    folder = workspace.root / "compare" / settings.config.protocol
+    tables = {"methods": method_table(units.results, units.predictions, replicates=settings.config.bootstraps)}
+    anchors = anchor_table(units.results, units.predictions, replicates=settings.config.bootstraps)
+    if anchors is not None and len(anchors.rows()) > 1:
+        tables["anchors"] = anchors
+    results = units.results.assign(folder=[str(Path(one).relative_to(folder)) for one in units.results["folder"]])
+    write_text(folder / "results.csv", results.to_csv(index=False, lineterminator="\n"))
+    for name, table in tables.items():
+        write_text(folder / f"{name}.txt", table.to_text())
+        write_text(folder / f"{name}.csv", table.to_csv())
+        write_text(folder / f"{name}.tex", table.to_latex())
+    draw_comparison(units, tables, folder / "figures")
+    write_run(folder, "compare", {}, settings, {}, {"units": len(units.results)})
+    shown = tuple(published_table(name) for name in PUBLISHED) if with_published else ()
+    return Comparison(units, tables, folder, shown)
 
 
-def _run(job: Job, seeds: Sequence[int]) -> int:
-    """Run one job in a process of its own; return how many units it finished."""
-    run_job(job, seeds)
-    return len(seeds)
-
-
-def _jobs(
-    workspace: Workspace,
-    config: CompareConfig,
-    train: Settings[TrainConfig],
-    rank: Settings[RankConfig],
-    own: OwnSettings,
-) -> Iterator[Job]:
-    requests = {parse_method(word).word: parse_method(word).definition for word in config.all_methods}
-    situations = [parse_pair(word) for word in config.pairs or ()] or all_pairs(list(workspace.corpora))
-    for name in dict.fromkeys(name for situation in situations for name in situation.corpora):
-        workspace.corpus(name)
-    if not situations:
-        raise LayersimError(f"{workspace.root}: comparing needs two corpora; there are {list(workspace.corpora)}.")
-    if config.clips is not None:
-        situations = [replace(situation, clips=count) for situation in situations for count in config.clips]
-    for encoder in config.encoders or (workspace.encoder,):
-        one = with_encoder(workspace, encoder)
-        for situation in situations:
-            inputs = next(iter(requests.values())).inputs
-            corpora = [open_features(one, name, inputs) for name in situation.corpora]
-            classes = shared_classes(corpora, config.emotions)
-            for word in requests:
-                yield Job(one, situation, word, config, train, rank, own, classes)
-
-
-def with_encoder(workspace: Workspace, encoder: str) -> Workspace:
-    """Return the workspace with another encoder: a folder, or a hub id."""
-    folder = Path(encoder).expanduser()
-    return replace(workspace, encoder=str(folder.resolve()) if folder.is_dir() else encoder)
-
-
-def _rows(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
-    for job in jobs:
-        for seed in job.seeds:
-            folder = job.folder(seed)
-            metrics = read_json(folder / METRICS)
-            test = metrics["test"]
-            layers = sorted({tuple(trial["layers"]) for trial in metrics["trials"]})
-            yield {
-                "encoder": encoder_slug(job.workspace.encoder),
-                "source": job.situation.source,
-                "target": job.situation.target,
-                "clips": job.situation.clips,
-                "method": parse_method(job.word).word,
-                "layers": " | ".join(",".join(one) for one in layers),
-                "seed": seed,
-                "uar": test["uar"],
-                "wa": test["wa"],
-                "macro_f1": test["macro_f1"],
-                **{f"recall_{name}": value for name, value in test["recalls"].items()},
-                "source_validation_uar": metrics["source_validation_uar"],
-                "utterances": test["utterances"],
-                "speakers": test["speakers"],
-                "folder": str(folder),
-            }
+def _records(frame: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return rows

@@ -76,8 +76,7 @@ def leave_one_language_out(
 
 
 def within_language(
-    corpora: Sequence[CorpusFeatures],
-    held_out: str,
+    training: Sequence[CorpusFeatures],
     folds: int = COUNT,
     emotions: Sequence[str] | None = None,
 ) -> list[Trial]:
@@ -86,13 +85,17 @@ def within_language(
     In each fold the corpus's test speakers are tested, whom the training set does not have; its train
     speakers, labelled in the training set, are the adaptation too, unlabelled.
 
+    Parameters
+    ----------
+    emotions : sequence of str, optional
+        To be compared with a held-out corpus: the classes that it shares too.
+
     Raises
     ------
     LayersimError, ValueError
         As there.
     """
-    training, _ = _hold_out(corpora, held_out)
-    classes = shared_classes(corpora, emotions)
+    classes = shared_classes(training, emotions)
     trials = []
     for target in training:
         own = speaker_folds(target.table, target.name, folds)

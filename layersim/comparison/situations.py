@@ -49,9 +49,9 @@ class Situation:
         return f"{self.source}-to-{self.target}" + ("" if self.clips is None else f"-clips-{self.clips}")
 
     @property
-    def direction(self) -> str:
-        """Name it in a table."""
-        return f"{self.source} → {self.target}" + ("" if self.clips is None else f", {self.clips} labelled")
+    def tested(self) -> str:
+        """Name the test set in a table: the target, and how many of its utterances were labelled."""
+        return self.target + ("" if self.clips is None else f" ({self.clips} labelled)")
 
     @property
     def corpora(self) -> tuple[str, ...]:

@@ -32,14 +32,15 @@ REFERENCES = ("cc-std-all", "la")
 
 METHOD_GROUPS: Mapping[str, tuple[str, ...]] = {
     "top layer only": ("cc", "cc-std", "cc-spk", "ensemble", "fewshot", "pa", "dann", "wccn"),
-    "with layers": ("cc-std-all", "pa-avg", "pa-atn", "la"),
+    "with layers": ("cc-std-all", "cc-spk-all", "pa-avg", "pa-atn", "la"),
     "other features": (
-        "egemaps-rf", "egemaps-rf-wccn", "emobase-rf", "emobase-rf-wccn", "dann-conv1d", "dann-resnet50",
+        "ensemble-egemaps", "egemaps-rf", "egemaps-rf-wccn", "emobase-rf", "emobase-rf-wccn", "dann-conv1d",
+        "dann-resnet50",
     ),
-    "learns the target's labels": ("supervised",),
+    "learns the target's labels": ("supervised", "supervised-conv1d"),
 }  # fmt: skip
 OTHERS = "others"
-_SELF_TRAINED = "self-train-"
+_SELF_TRAINED = "+self-train"
 
 _SETS = {"auto": "Group", "all": "All", "best": "Best", "worst": "Worst"}
 
@@ -68,8 +69,8 @@ def method_table(
     predictions : callable
         Gives each run's predictions.
     groups : mapping
-        Group to its methods, in the order of the rows. A self-trained method (``self-train-`` and the
-        method) stands behind the group's own; a method that is in no group stands under "others".
+        Group to its methods, in the order of the rows. A self-trained method (the method and
+        ``+self-train``) stands behind the group's own; a method that is in no group stands under "others".
     references : sequence of str, at most 2
         Methods to test against.
     replicates : int
@@ -90,7 +91,7 @@ def method_table(
         own = [member for member in members if member in methods]
         own += [
             method for method in methods
-            if method not in own and method.removeprefix(_SELF_TRAINED) in members
+            if method not in own and method.removesuffix(_SELF_TRAINED) in members
         ]  # fmt: skip
         layout.append(_Layout(name, [(method, method) for method in own]))
     placed = {method for group in layout for _, method in group.rows}

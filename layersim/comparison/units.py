@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -88,8 +89,13 @@ class Job:
 
     def folder(self, seed: int) -> Path:
         """Where one unit stands."""
-        name = parse_method(self.word).word.replace(":", "-").replace(",", "-")
-        return self.pair_folder / name / f"seed-{seed}"
+        return self.pair_folder / self.name / f"seed-{seed}"
+
+    @property
+    def name(self) -> str:
+        """The method in a table and in a folder's name: ``la`` on the Group, ``la-best``, ``probe-3``."""
+        word = re.sub(r"^la:auto(?=$|\+)", "la", parse_method(self.word).word)
+        return word.replace(":", "-").replace(",", "-")
 
     @property
     def seeds(self) -> range:

@@ -105,18 +105,18 @@ def test_every_comparison_is_kept_with_its_p_values():
 
 def test_rows_stand_in_their_groups_self_trained_ones_behind_and_strangers_last():
     uars = dict.fromkeys(
-        ["mine", "self-train-cc", "la-all", "la", "supervised", "cc", "self-train-la", "pa-avg"],
+        ["mine", "cc+self-train", "la-all", "la", "supervised", "cc", "la+self-train", "pa-avg"],
         both_ways(0.75),
     )
     table = method_table(*results_of(uars))
     assert [(group.name, [row.name for row in group.rows]) for group in table.groups] == [
-        ("top layer only", ["cc", "self-train-cc"]),
-        ("with layers", ["pa-avg", "la", "self-train-la"]),
+        ("top layer only", ["cc", "cc+self-train"]),
+        ("with layers", ["pa-avg", "la", "la+self-train"]),
         ("learns the target's labels", ["supervised"]),
         ("others", ["mine"]),
     ]
     own = method_table(*results_of(uars), groups={"first": ["pa-avg", "cc"]})
-    assert [row.name for row in own.groups[0].rows] == ["pa-avg", "cc", "self-train-cc"]
+    assert [row.name for row in own.groups[0].rows] == ["pa-avg", "cc", "cc+self-train"]
 
 
 def test_the_anchor_sets_stand_in_the_papers_order_and_are_compared_with_the_group():
