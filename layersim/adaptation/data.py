@@ -192,12 +192,8 @@ def _by_key(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_layers(corpus: CorpusFeatures, layers: Sequence[str], table: pd.DataFrame) -> Tensor:
-    read, rows = corpus.cache.read, table.index.to_numpy(dtype=np.int64)
-    pooled = [
-        np.concatenate([read("utterance/mean", layer, rows), read("utterance/std", layer, rows)], axis=1)
-        for layer in layers
-    ]
-    return torch.from_numpy(np.stack(pooled, axis=1))  # (N, K, 2D)
+    rows = table.index.to_numpy(dtype=np.int64)
+    return torch.from_numpy(corpus.cache.vectors(layers, rows))
 
 
 def _require_classes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -35,6 +35,13 @@ class MemoryCache:
         rows = np.arange(len(values)) if rows is None else rows
         self.read_rows.append((product, layer, tuple(rows.tolist())))
         return values[rows].astype(np.float32)
+
+    def vectors(self, layers: Sequence[str], rows: np.ndarray) -> np.ndarray:
+        pooled = [
+            np.concatenate([self.read(f"utterance/{part}", layer, rows) for part in ("mean", "std")], axis=1)
+            for layer in layers
+        ]
+        return np.stack(pooled, axis=1)
 
 
 def make_corpus(
