@@ -28,7 +28,6 @@ from layersim.adaptation.data import (
     read_labelled,
     read_layers,
     read_unlabelled,
-    sha256,
 )
 from layersim.adaptation.standardise import MINIMUM_SPEAKER, Statistics, apply_groups, measure_groups
 from layersim.adaptation.task import Task
@@ -70,8 +69,7 @@ class PairData:
             "target_test": self.target_test.sha256(),
         }
         for name, part in zip(("source_vowels", "target_vowels"), self.vowels or (), strict=False):
-            places = [str(place) for place in part.utterance.tolist()]
-            found[name] = sha256(part.features, places, part.vowels)
+            found[name] = part.sha256()
         return found
 
 

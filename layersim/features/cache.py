@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ PRODUCTS: tuple[Product, ...] = ("utterance/mean", "utterance/std", "phone/mean"
 
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
+CacheT = TypeVar("CacheT", bound="FeatureCache")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class FeatureCache:
     _phones: tuple[int, ...]
 
     @classmethod
-    def open(cls, folder: Path, expected: Mapping[str, Any] | None = None) -> FeatureCache:
+    def open(cls: type[CacheT], folder: Path, expected: Mapping[str, Any] | None = None) -> CacheT:
         """Open a cache, all of whose shards are there and agree.
 
         Parameters
@@ -174,26 +175,23 @@ class FeatureCache:
             If the product is unknown or a row is out of range.
         """
         place, counts = self._place(product, layer)
-        total = sum(counts)
-        wanted = np.arange(total) if rows is None else np.asarray(rows, dtype=np.int64)
-        if wanted.size and (wanted.min() < 0 or wanted.max() >= total):
-            raise ValueError(f"rows: expected 0..{total - 1}, got {wanted.min()}..{wanted.max()}")
+        wanted = np.arange(sum(counts)) if rows is None else np.asarray(rows, dtype=np.int64)
         values = np.empty((len(wanted), self.width), dtype=np.float32)
-        start = 0
-        for file, count in zip(self._files, counts, strict=True):
-            inside = np.flatnonzero((wanted >= start) & (wanted < start + count))
-            if inside.size:
-                values[inside] = _read_rows(file, product, place, wanted[inside] - start)
-            start += count
+        self._fill(values, product, place, counts, wanted)
         return values
 
     def vectors(self, layers: Sequence[str], rows: Rows) -> Vectors:
-        """Read utterances' mean and standard deviation side by side.
+        """Read what a method learns from: mean and standard deviation of some layers side by side.
+
+        Parameters
+        ----------
+        layers : sequence of str, length K
+        rows : ndarray of int, shape (n,)
+            In any order.
 
         Returns
         -------
         ndarray, shape (n, K, 2D), float32
-            In the order of ``rows`` and of ``layers``.
 
         Raises
         ------
@@ -207,6 +205,20 @@ class FeatureCache:
             for layer in layers
         ]
         return np.stack(pooled, axis=1)
+
+    def _fill(
+        self, values: Vectors, product: str, place: int | slice, counts: Sequence[int], rows: Rows
+    ) -> None:
+        """Read rows of a product into an array that has one row for each."""
+        total = sum(counts)
+        if rows.size and (rows.min() < 0 or rows.max() >= total):
+            raise ValueError(f"rows: expected 0..{total - 1}, got {rows.min()}..{rows.max()}")
+        start = 0
+        for file, count in zip(self._files, counts, strict=True):
+            inside = np.flatnonzero((rows >= start) & (rows < start + count))
+            if inside.size:
+                values[inside] = _read_rows(file, product, place, rows[inside] - start)
+            start += count
 
     def chunks(
         self, product: Product, layer: str, rows_mask: npt.NDArray[np.bool_] | None = None, size: int = 4096
@@ -303,11 +315,11 @@ class FeatureCache:
         return layers.index(layer), counts
 
 
-def _read_rows(file: Path, product: str, place: int, rows: Rows) -> Vectors:
+def _read_rows(file: Path, product: str, place: int | slice, rows: Rows) -> Vectors:
     """Read rows of one shard: the stretch that spans them at once, which HDF5 does 100 times faster."""
     first, last = int(rows.min()), int(rows.max())
     with open_shard(file) as shard:
-        block = shard[product][first : last + 1, place]  # (rows, D)
+        block = shard[product][first : last + 1, place]  # (rows, D), or (rows, K, D)
     return cast("Vectors", block[rows - first])
 
 

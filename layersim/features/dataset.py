@@ -109,22 +109,33 @@ def open_corpus(workspace: Workspace, name: str, encoder: Mapping[str, Any] | No
     refuse_other(folder, cache.provenance, {"encoder": {**_named_encoder(workspace), **(encoder or {})}})
     if entry.phone_set is not None:
         refuse_other(folder, cache.provenance, {"phone_set": entry.phone_set})
-    manifest = read_manifest(entry.manifest)
+    return join_manifest(name, entry.manifest, cache)
+
+
+def join_manifest(name: str, file: Path, cache: FeatureCache) -> CorpusFeatures:
+    """Join a corpus's features, by key, with its manifest as it is now.
+
+    Raises
+    ------
+    ProvenanceError
+        If they were made from other recordings than the manifest names.
+    """
+    manifest = read_manifest(file)
     row_of = {key: row for row, key in enumerate(utterance_keys(manifest))}
     gone = [key for key in cache.keys if key not in row_of]
     selection = cache.provenance["selection"]
     if gone or (selection == ALL_UTTERANCES and len(cache) != len(manifest)):
         shown = f" (first: {gone[0]})" if gone else ""
         raise ProvenanceError(
-            f"{folder}: the cache holds {len(cache)} utterances ({describe_selection(selection)}), "
-            f"{len(gone)} of them not in the manifest{shown}; {entry.manifest} has {len(manifest)}. "
+            f"{cache.folder}: the cache holds {len(cache)} utterances ({describe_selection(selection)}), "
+            f"{len(gone)} of them not in the manifest{shown}; {file} has {len(manifest)}. "
             "The manifest has changed since: run layersim extract --force."
         )
     table = manifest.iloc[[row_of[key] for key in cache.keys]].reset_index(drop=True)
     found, expected = cache.provenance["manifest_sha256"], utterances_sha256(table)
     if found != expected:
         raise ProvenanceError(
-            f"{folder}: the files or times that {entry.manifest} names have changed since these features "
+            f"{cache.folder}: the files or times that {file} names have changed since these features "
             f"were made: manifest_sha256: the cache has {found}, the manifest {expected}. "
             "Run layersim extract --force."
         )

@@ -5,6 +5,7 @@ Layout of ``part-00000.h5``, N utterances, P phones, K layers, D wide::
     utterance/table   (N,)       utterance (its key), samples (at 16 kHz), frames
     utterance/mean    (N, K, D)  float32, chunks (64, 1, D)
     utterance/std     (N, K, D)  float32, chunks (64, 1, D)
+    utterance/values  (N, K, D)  float32, chunks (64, 1, D); acoustic features, in place of mean and std
     phone/table       (P,)       utterance (its key), phone, start, end (seconds), frames, middle_frames
     phone/mean        (P, Kf, D) float32, chunks (64, 1, D); Kf: the layers that have frames
     phone/middle      (P, Kf, D) float32, chunks (64, 1, D); only on request
@@ -82,6 +83,16 @@ class ShardRows:
     phones: PhoneRows | None
 
 
+@dataclass(frozen=True)
+class AcousticRows:
+    """The acoustic features of one shard, which no encoder made."""
+
+    utterance: Sequence[str]  # keys, (N,)
+    samples: Array  # (N,)
+    frames: Array  # (N,) those that hold some of the recording; 0 where there are none to count
+    values: Array  # (N, K, D) float32
+
+
 def part_file(folder: Path, index: int) -> Path:
     """Where shard ``index`` stands."""
     return folder / f"part-{index:05d}.h5"
@@ -148,8 +159,8 @@ class ShardWriter:
             raise ValueError(f"frames: expected {stop - start}, got {frames.shape[1]}")
         self._file["frames"][:, start:stop] = frames
 
-    def finish(self, rows: ShardRows) -> None:
-        """Write the pooled rows and the provenance, flush everything to disk, and give the file its name.
+    def finish(self, rows: ShardRows | AcousticRows) -> None:
+        """Write the rows and the provenance, flush everything to disk, and give the file its name.
 
         Raises
         ------
@@ -166,6 +177,16 @@ class ShardWriter:
             {"utterance": rows.utterance, "samples": np.asarray(rows.samples, dtype="<i8"),
              "frames": np.asarray(rows.frames, dtype="<i8")},
         )  # fmt: skip
+        if isinstance(rows, AcousticRows):
+            _write_product(group, "values", rows.values)
+        else:
+            self._write_pooled(group, rows)
+        self._file.close()
+        _flush(self._temporary)
+        os.replace(self._temporary, part_file(self._folder, self._index))
+        _flush(self._folder)
+
+    def _write_pooled(self, group: h5py.Group, rows: ShardRows) -> None:
         _write_product(group, "mean", rows.mean)
         _write_product(group, "std", rows.std)
         if (phones := rows.phones) is not None:
@@ -182,10 +203,6 @@ class ShardWriter:
             _write_product(group, "mean", phones.mean)
             if phones.middle is not None:
                 _write_product(group, "middle", phones.middle.mean)
-        self._file.close()
-        _flush(self._temporary)
-        os.replace(self._temporary, part_file(self._folder, self._index))
-        _flush(self._folder)
 
 
 def _write_product(group: h5py.Group, name: str, values: Array) -> None:
