@@ -56,10 +56,11 @@ class PhoneticConfig(MethodConfig):
         "weighted by the softmax of one learnt number per layer",
         paper=LAYER_ANCHORING,
     )
-    loss: Literal["contrastive", "triplet"] = setting(
-        "contrastive",
-        "form of the metric loss between the two languages' segments: contrastive = supervised contrastive; "
-        "triplet = all triplets (not in source)",
+    loss: Literal["triplet", "contrastive"] = setting(
+        "triplet",
+        "form of the metric loss between the two languages' segments: triplet = all triplets, content once "
+        "the margin is kept, so that what a vowel's segments differ in, emotion too, may stay; contrastive = "
+        "supervised contrastive, which draws them together further (not in source)",
     )
     weight: float = setting(
         1.0, "weight of the metric loss, no unit (not in source)", ge=0, allow_inf_nan=False
