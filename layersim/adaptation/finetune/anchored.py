@@ -152,9 +152,7 @@ class _Steps:
             {"params": list(network.encoder.trained().values()), "lr": rate},
             {"params": list(network.head.parameters())},
         ]
-        self.optimiser = torch.optim.AdamW(
-            groups, lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
         self.seed = seed
 
     def measure(self) -> None:

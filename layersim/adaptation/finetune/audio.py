@@ -225,7 +225,9 @@ def read_labelled_audio(
         If there are none, or one cannot be used.
     """
     rows = manifest[(manifest["split"] == split) & manifest["emotion"].isin(list(classes))]
-    table, waveforms = _find(manifest, rows, f"{split} utterance of {', '.join(classes)}", audio_root, progress)
+    table, waveforms = _find(
+        manifest, rows, f"{split} utterance of {', '.join(classes)}", audio_root, progress
+    )
     return LabelledAudio(
         tuple(utterance_keys(table)), waveforms,
         tuple(map(str, table["emotion"])), tuple(map(str, table["speaker"])),

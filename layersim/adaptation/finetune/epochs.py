@@ -142,9 +142,7 @@ def _latest(folder: Path) -> Path | None:
     return _place(folder, kept[-1]) if kept else None
 
 
-def _keep(
-    folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, record: dict[str, Any]
-) -> None:
+def _keep(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, record: dict[str, Any]) -> None:
     epoch = len(record["rows"])
     place = _place(folder, epoch)
     unfinished = folder / f".{place.name}.tmp"
@@ -182,5 +180,7 @@ def _read_optimiser(place: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(place / OPTIMISER, map_location="cpu", weights_only=True)
     except Exception as error:  # as above
-        raise LayersimError(f"{place / OPTIMISER}: cannot be read: {error}. Delete {place.parent}.") from error
+        raise LayersimError(
+            f"{place / OPTIMISER}: cannot be read: {error}. Delete {place.parent}."
+        ) from error
     return state

@@ -15,7 +15,8 @@ Conventions
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -85,7 +86,7 @@ class TrainableEncoder(nn.Module):
         if checkpointing:
             for block in self.body.blocks[: self.top]:
                 # Around forward alone, so that hooks are outside and do not run a second time.
-                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+                block.forward = partial(checkpoint, _quiet(block.forward), use_reentrant=False)
         self.model.requires_grad_(False)
         self.model.eval()
 
@@ -144,6 +145,17 @@ def _settle(model: nn.Module) -> None:
             for name in ("layerdrop", "encoder_layerdrop", "mask_time_prob", "mask_feature_prob"):
                 if isinstance(getattr(owner, name, None), float):
                     setattr(owner, name, 0.0)
+
+
+def _quiet(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep torch's words about WavLM's masks down in the backward pass too, as the encoder does forward."""
+
+    def run(*args: Any, **named: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+            return forward(*args, **named)
+
+    return run
 
 
 def _require_layers(encoder: Encoder, layers: Sequence[str] | None) -> None:
