@@ -23,6 +23,10 @@ class Body(Protocol):
     """What the encoder needs of a model."""
 
     @property
+    def model(self) -> Any:
+        """The model itself, of transformers; for training, which changes its weights."""
+
+    @property
     def blocks(self) -> tuple[nn.Module, ...]:
         """Blocks whose outputs are frame layers 1..L (their first input is layer 0); may be empty."""
 
