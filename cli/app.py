@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from layersim.workspace import Workspace
 
-ORDER = ("init", "corpus", "align", "extract", "rank", "train", "predict", "report", "demo")  # of use
+ORDER = (
+    "init", "corpus", "align", "extract", "rank", "train", "compare", "methods", "predict", "report", "demo",
+)  # of use
 
 
 class CommandsInOrder(TyperGroup):
@@ -60,7 +62,9 @@ Preset = Annotated[
 ]
 Own = Annotated[
     list[str] | None,
-    typer.Option("--set", help="One method's own setting, such as wccn.smoothing=0.2.", metavar="METHOD.KEY=VALUE"),
+    typer.Option(
+        "--set", help="One method's own setting, such as wccn.smoothing=0.2.", metavar="METHOD.KEY=VALUE"
+    ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
 
@@ -135,7 +139,9 @@ def method_settings(pairs: Iterable[str] | None) -> dict[str, dict[str, Any]]:
         name, equals, text = pair.partition("=")
         method, dot, key = name.strip().rpartition(".")
         if not (method and dot and key and equals and text):
-            raise typer.BadParameter(f"--set {pair!r}: expected METHOD.KEY=VALUE, such as wccn.smoothing=0.2.")
+            raise typer.BadParameter(
+                f"--set {pair!r}: expected METHOD.KEY=VALUE, such as wccn.smoothing=0.2."
+            )
         if key in found.setdefault(method, {}):
             raise typer.BadParameter(f"--set: {name} is given twice.")
         try:

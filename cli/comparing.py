@@ -29,10 +29,15 @@ from .app import (
 def compare(
     methods: Annotated[
         str | None,
-        typer.Option("--methods", help="Comma list [those of the paper's tables]; see layersim methods.", metavar="A,B,.."),
+        typer.Option(
+            "--methods",
+            help="Comma list [those of the paper's tables]; see layersim methods.",
+            metavar="A,B,..",
+        ),
     ] = None,
     pairs: Annotated[
-        str | None, typer.Option(help="SOURCE:TARGET, comma list [every corpus to every other].", metavar="A:B,..")
+        str | None,
+        typer.Option(help="SOURCE:TARGET, comma list [every corpus to every other].", metavar="A:B,.."),
     ] = None,
     encoders: Annotated[
         str | None, typer.Option(help="Checkpoint folders or hub ids, comma list [layersim.toml: encoder].")
@@ -44,13 +49,16 @@ def compare(
     folds: Annotated[int | None, typer.Option(help="Speaker-independent folds of the target.")] = None,
     clips: Annotated[
         str | None,
-        typer.Option(help="Target-data study: so many labelled target utterances, e.g. 0,30,80,150.", metavar="N,N,.."),
+        typer.Option(
+            help="Target-data study: so many labelled target utterances, e.g. 0,30,80,150.", metavar="N,N,.."
+        ),
     ] = None,
     emotions: Emotions = None,
     seeds: Annotated[int | None, typer.Option(help="How many runs, each with a seed of its own.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at a time [one per core].")] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Print the papers' figures (other corpora) below, for the eye.")
+        bool,
+        typer.Option("--published", help="Print the papers' figures (other corpora) below, for the eye."),
     ] = False,
     preset: Preset = None,
     set_: Own = None,

@@ -43,7 +43,10 @@ def train(
     methods: Annotated[
         str | None,
         typer.Option(
-            "--methods", "--method", help="Comma list [cc,cc-std,la]; layersim methods lists them.", metavar="A,B,.."
+            "--methods",
+            "--method",
+            help="Comma list [cc,cc-std,la]; layersim methods lists them.",
+            metavar="A,B,..",
         ),
     ] = None,
     gamma: Annotated[float | None, typer.Option(help="Weight of the CORAL loss.")] = None,

@@ -103,7 +103,9 @@ def learn_anchored(
         fit = run_epochs(
             network,
             step,
-            source_validation(lambda: network(task.validation.features), task.validation, task.classes, weights),
+            source_validation(
+                lambda: network(task.validation.features), task.validation, task.classes, weights
+            ),
             config.epochs,
             config.patience,
             progress,
@@ -121,7 +123,9 @@ def _floor(
     network: AnchoredClassifier, features: Tensor, batch: int, config: TrainConfig, generator: torch.Generator
 ) -> float:
     """Sum over layers of what two batches of the source alone give."""
-    rows = torch.randperm(len(features), generator=generator)[: 8 * batch]  # enough for the floor's four draws
+    rows = torch.randperm(len(features), generator=generator)[
+        : 8 * batch
+    ]  # enough for the floor's four draws
     with torch.no_grad():
         projected = network.project(features[rows])
     layers = range(projected.shape[1])

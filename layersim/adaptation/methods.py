@@ -12,7 +12,8 @@ from typing import Any, Literal, cast
 
 from layersim.adaptation.anchored import learn_anchored
 from layersim.adaptation.anchors import Anchors, parse_anchors
-from layersim.adaptation.dann import DannConfig, learn_dann
+from layersim.adaptation.dann.learn import learn_dann
+from layersim.adaptation.dann.settings import DannConfig
 from layersim.adaptation.ensemble import EnsembleConfig, learn_ensemble
 from layersim.adaptation.fewshot import FewshotConfig, learn_fewshot
 from layersim.adaptation.forest import ForestConfig, learn_forest
@@ -175,7 +176,9 @@ def parse_method(word: str) -> MethodRequest:
         if definition.layers == "anchors":
             parse_anchors(argument)
         elif definition.layers != "argument" or not argument:
-            taking = ", ".join(known for known, one in METHODS.items() if one.layers in ("anchors", "argument"))
+            taking = ", ".join(
+                known for known, one in METHODS.items() if one.layers in ("anchors", "argument")
+            )
             raise LayersimError(
                 f"methods: {word!r}: {name} takes nothing after a colon. {taking} do: la:best, probe:3."
             )
@@ -324,9 +327,7 @@ def _resolve(
     preset = None
     if own.preset in model.presets:
         preset = f"paper: {model.paper} (preset {own.preset})", model.presets[cast("str", own.preset)]
-    resolved = resolve_settings(
-        model, own.flags.get(name), own.tables.get(name), preset=preset
-    )
+    resolved = resolve_settings(model, own.flags.get(name), own.tables.get(name), preset=preset)
     values, origins = resolved.config.model_dump(), dict(resolved.origins)
     for field_name, (value, origin) in said.items():
         if not origins[field_name].startswith(("user", "paper")):
@@ -352,7 +353,9 @@ class MethodList:
             "standardise": definition.standardise or "standardise",
             "table": definition.config.section,
             "fixed": dict(definition.fixed),
-            "presets": sorted(definition.config.presets) if issubclass(definition.config, MethodConfig) else [],
+            "presets": sorted(definition.config.presets)
+            if issubclass(definition.config, MethodConfig)
+            else [],
             "settings": resolve_settings(definition.config).as_rows() if own else [],
         }
 
@@ -362,10 +365,20 @@ class MethodList:
         for name, one in self.to_json().items():
             table = one["table"] if one["settings"] else "train"
             rows.append(
-                [name, one["says"], one["reads"], one["standardise"], f"[{table}]", ", ".join(one["presets"]) or "-"]
+                [
+                    name,
+                    one["says"],
+                    one["reads"],
+                    one["standardise"],
+                    f"[{table}]",
+                    ", ".join(one["presets"]) or "-",
+                ]
             )
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
         return "\n".join(
             [
                 *lines,

@@ -141,7 +141,8 @@ def read_pair(
     )  # fmt: skip
     if not with_vowels:
         return data
-    return replace(data, vowels=_read_vowels(source, target, data, layers, standardiser))
+    vowels, notes = _read_vowels(source, target, data, layers, standardiser)
+    return replace(data, vowels=vowels, notes=(*data.notes, *notes))
 
 
 class Standardiser:
@@ -199,15 +200,15 @@ class Standardiser:
         if self._standardise == "source":
             return [["source"] * len(keys)]
         corpora = [key.partition("/")[0] for key in keys]
-        return [corpora] if self._standardise == "corpus" else [[self._speaker_of[key] for key in keys], corpora]
+        return (
+            [corpora] if self._standardise == "corpus" else [[self._speaker_of[key] for key in keys], corpora]
+        )
 
     def apply(self, keys: Sequence[str], features: Tensor) -> Tensor:
         """Standardise rows (N, K, 2D) of utterances."""
         return apply_groups(features, self._statistics, *self._groups(keys))
 
-    def apply_to_segments(
-        self, sides: Sequence[tuple[Sequence[str], Tensor]]
-    ) -> list[Tensor]:
+    def apply_to_segments(self, sides: Sequence[tuple[Sequence[str], Tensor]]) -> list[Tensor]:
         """Standardise segments (P, K, D) of both sides by statistics of segments, grouped as utterances are.
 
         Parameters
@@ -232,7 +233,11 @@ def _each_once(corpora: Sequence[CorpusFeatures], layers: Sequence[str]) -> tupl
     for corpus in corpora:
         table = by_key(corpus.table)
         own = utterance_keys(table)
-        places = [place for place, key in enumerate(own) if key not in found and (not place or own[place - 1] != key)]
+        places = [
+            place
+            for place, key in enumerate(own)
+            if key not in found and (not place or own[place - 1] != key)
+        ]
         keys += [own[place] for place in places]
         found |= set(own)
         parts.append(read_layers(corpus, layers, table.iloc[places]))
@@ -245,17 +250,20 @@ def _read_vowels(
     data: PairData,
     layers: Sequence[str],
     standardiser: Standardiser,
-) -> tuple[VowelSegments, VowelSegments]:
+) -> tuple[tuple[VowelSegments, VowelSegments], tuple[str, ...]]:
+    """Read the vowels of both train parts, standardised, and what was noticed on the way."""
     from layersim.adaptation.vowel_data import read_vowels
 
     parts = (source, data.source_train.keys), (target, data.target_train.keys)
-    raw = [read_vowels(corpus, keys, layers) for corpus, keys in parts]
+    read = [read_vowels(corpus, keys, layers) for corpus, keys in parts]
+    raw = [segments for segments, _ in read]
     sides = [
         ([keys[place] for place in segments.utterance.tolist()], segments.features)
         for segments, (_, keys) in zip(raw, parts, strict=True)
     ]
     first, second = standardiser.apply_to_segments(sides)
-    return replace(raw[0], features=first), replace(raw[1], features=second)
+    vowels = replace(raw[0], features=first), replace(raw[1], features=second)
+    return vowels, tuple(note for _, notes in read for note in notes)
 
 
 def _require_classes(
@@ -268,5 +276,3 @@ def _require_classes(
             f"{corpus.name}: no {split} utterance of {', '.join(absent)} in the features. "
             f"Extract more (a larger --limit, or none), or leave the class out: --emotions {kept}."
         )
-
-

@@ -100,9 +100,7 @@ def measure_groups(
     return found
 
 
-def apply_groups(
-    features: Tensor, statistics: Mapping[str, Statistics], *choices: Sequence[str]
-) -> Tensor:
+def apply_groups(features: Tensor, statistics: Mapping[str, Statistics], *choices: Sequence[str]) -> Tensor:
     """Standardise every row by its group's statistics; a new tensor.
 
     Parameters

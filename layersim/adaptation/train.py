@@ -113,7 +113,7 @@ def _requests(settings: Settings[TrainConfig]) -> list[MethodRequest]:
 
 def open_features(workspace: Workspace, corpus: str, inputs: Inputs) -> CorpusFeatures:
     """Open a corpus's features of one kind: an encoder's cache, or a set of acoustic features."""
-    from layersim.features.acoustic import open_acoustic
+    from layersim.features.acoustic.store import open_acoustic
     from layersim.features.dataset import open_corpus
 
     return open_corpus(workspace, corpus) if inputs == "encoder" else open_acoustic(workspace, corpus, inputs)
@@ -258,9 +258,9 @@ def _anchor_notes(methods: Sequence[Method], classes: Sequence[str]) -> list[str
         notes |= dict.fromkeys(anchors.notes)
         ranked = anchors.ranking and anchors.ranking["emotions"]
         if ranked and set(ranked) != set(classes):
-            notes[
-                f"the ranking compares {', '.join(ranked)}; the classes here are {', '.join(classes)}"
-            ] = None
+            notes[f"the ranking compares {', '.join(ranked)}; the classes here are {', '.join(classes)}"] = (
+                None
+            )
     return list(notes)
 
 

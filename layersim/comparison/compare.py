@@ -65,7 +65,9 @@ class Comparison:
                 name: {"title": table.title, "cells": _records(table.to_frame()), "notes": list(table.notes)}
                 for name, table in self.tables.items()
             },
-            "published": [{"title": table.title, "cells": _records(table.to_frame())} for table in self.published],
+            "published": [
+                {"title": table.title, "cells": _records(table.to_frame())} for table in self.published
+            ],
             "units": _records(results),
         }
 
@@ -101,11 +103,15 @@ def compare(
     """
     units = run_units(workspace, settings, train, rank, own, progress, force)
     folder = workspace.root / "compare" / settings.config.protocol
-    tables = {"methods": method_table(units.results, units.predictions, replicates=settings.config.bootstraps)}
+    tables = {
+        "methods": method_table(units.results, units.predictions, replicates=settings.config.bootstraps)
+    }
     anchors = anchor_table(units.results, units.predictions, replicates=settings.config.bootstraps)
     if anchors is not None and len(anchors.rows()) > 1:
         tables["anchors"] = anchors
-    results = units.results.assign(folder=[str(Path(one).relative_to(folder)) for one in units.results["folder"]])
+    results = units.results.assign(
+        folder=[str(Path(one).relative_to(folder)) for one in units.results["folder"]]
+    )
     write_text(folder / "results.csv", results.to_csv(index=False, lineterminator="\n"))
     for name, table in tables.items():
         write_text(folder / f"{name}.txt", table.to_text())

@@ -31,7 +31,6 @@ from layersim.similarity.settings import RankConfig
 from layersim.workspace import Progress, Workspace, encoder_slug, no_progress, read_json
 
 
-
 @dataclass(frozen=True)
 class Units:
     """All units of a comparison, finished.
@@ -124,7 +123,9 @@ def _jobs(
     for name in dict.fromkeys(name for situation in situations for name in situation.corpora):
         workspace.corpus(name)
     if not situations:
-        raise LayersimError(f"{workspace.root}: comparing needs two corpora; there are {list(workspace.corpora)}.")
+        raise LayersimError(
+            f"{workspace.root}: comparing needs two corpora; there are {list(workspace.corpora)}."
+        )
     if config.clips is not None:
         situations = [replace(situation, clips=count) for situation in situations for count in config.clips]
     for encoder in config.encoders or (workspace.encoder,):

@@ -73,7 +73,9 @@ def parse_pair(word: str) -> Situation:
     left, colon, target = "".join(word.split()).partition(":")
     sources = tuple(left.split("+"))
     if not colon or not target or not all(sources) or ":" in target or "+" in target:
-        raise LayersimError(f"pairs: {word!r} cannot be read. Write SOURCE:TARGET, or A+B:TARGET for two merged.")
+        raise LayersimError(
+            f"pairs: {word!r} cannot be read. Write SOURCE:TARGET, or A+B:TARGET for two merged."
+        )
     if len(set(sources)) < len(sources):
         raise LayersimError(f"pairs: {word!r} names a training corpus twice.")
     return Situation(sources, target)
@@ -124,6 +126,8 @@ def trials_of(
         return cross_corpus(sources[0], target, config.folds, classes)
     if situation.target in situation.sources:
         return [
-            trial for trial in within_language(sources, config.folds, classes) if trial.target.name == target.name
+            trial
+            for trial in within_language(sources, config.folds, classes)
+            if trial.target.name == target.name
         ]
     return leave_one_language_out([*sources, target], target.name, config.folds, classes)

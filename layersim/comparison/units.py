@@ -245,8 +245,11 @@ def _finish(job: Job, seed: int, method: Method, said: list[dict[str, Any]]) -> 
     write_run(
         folder,
         "compare",
-        {"methods": job.word, "pairs": f"{job.situation.source}:{job.situation.target}",
-         "encoders": str(corpus.cache.provenance["encoder"]["checkpoint"])},
+        {
+            "methods": job.word,
+            "pairs": f"{job.situation.source}:{job.situation.target}",
+            "encoders": str(corpus.cache.provenance["encoder"]["checkpoint"]),
+        },
         method.settings,
         {name: _fingerprint(corpus) for name, corpus in job.corpora.items()},
         {"uar": scores["uar"]},

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from layersim.adaptation.anchors import choose_anchors, parse_anchors
-from layersim.adaptation.method import define_method
+from layersim.adaptation.methods import Method, define_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.errors import LayersimError, StageMissingError
-from layersim.settings import resolve_settings
+from layersim.settings import Settings, resolve_settings
 
 LAYERS = [str(layer) for layer in range(13)]
 RANKING: dict[str, Any] = {
@@ -138,16 +138,24 @@ def test_wrong_anchors_are_found_when_settings_are_read() -> None:
 
 
 def test_methods_read_the_layers_and_statistics_that_define_them(rankings: Path) -> None:
-    anchors = choose("auto", rankings)
-    config = TrainConfig()
+    settings = resolve_settings(TrainConfig)
     layers = [*LAYERS, "d1"]
-    top, strong, anchored = (define_method(name, layers, config, anchors) for name in ("cc", "cc-std", "la"))
+
+    def define(word: str, asked: Settings[TrainConfig] = settings) -> Method:
+        return define_method(word, layers, asked, lambda anchors: choose(anchors, rankings))
+
+    top, strong, anchored = (define(name) for name in ("cc", "cc-std", "la"))
     assert (top.layers, top.standardise, top.coral) == (("12",), "source", False)
     assert (strong.layers, strong.standardise, strong.coral) == (("12",), "corpus", False)
     assert (anchored.layers, anchored.standardise, anchored.coral) == (("8", "9", "11"), "corpus", True)
     assert anchored.folder == "la-auto"
-    plain = define_method("la", layers, TrainConfig(standardise="source"), anchors)
-    assert plain.standardise == "source"
+    assert define("la", resolve_settings(TrainConfig, {"standardise": "source"})).standardise == "source"
+    assert define("cc-spk-all").layers == (*LAYERS[1:], "d1")
+    assert define("cc-spk-all").standardise == "speaker"
+    assert define("probe:3").layers == ("3",)
+    assert define("la:9,8").layers == ("8", "9")  # an argument goes before the setting
+    assert define("la:best+self-train").folder == "la-best+self-train"
+    assert define("la:best+self-train").self_training is not None
 
 
 def test_settings_that_a_paper_states_say_so_and_the_others_say_that_they_are_not_in_it() -> None:

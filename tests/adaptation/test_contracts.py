@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.anchored import learn_anchored
+from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures, VowelSegments
 from layersim.adaptation.methods import METHODS
 from layersim.adaptation.pair import read_pair
@@ -24,7 +24,7 @@ from layersim.adaptation.train import train_pair
 from layersim.features.dataset import CorpusFeatures
 
 ANCHORS = Anchors("2,3", ("2", "3"), "as listed")
-METHODS = ("cc", "cc-std", "la-2-3")
+FOLDERS = ("cc", "cc-std", "la-2-3")
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def train_both(
     for place, (source, target) in enumerate((first, second)):
         train_pair(source, target, settings, ANCHORS, folder / str(place))
     found = trained_bytes(folder / "0"), trained_bytes(folder / "1")
-    assert len(found[0]) == 2 * 2 * len(METHODS)
+    assert len(found[0]) == 2 * 2 * len(FOLDERS)
     return found
 
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from layersim.adaptation.data import LabelledFeatures, PairData, UnlabelledFeatures
+from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures
+from layersim.adaptation.pair import PairData
 from layersim.adaptation.evaluate import domain_statistics, score, uar_interval
 from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.standardise import Statistics

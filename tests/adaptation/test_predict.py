@@ -22,6 +22,7 @@ from layersim.adaptation.train import train_pair
 from layersim.corpus.audio import read_audio
 from layersim.encoders.load import load_encoder
 from layersim.errors import AudioError, LayersimError
+from layersim.features.cache import FeatureCache
 from layersim.features.dataset import CorpusFeatures
 
 
@@ -58,6 +59,8 @@ class EncodedCache:
 
     def read(self, product: str, layer: str, rows: np.ndarray) -> np.ndarray:
         return cast("np.ndarray", self.products[product][rows, self.layers.index(layer)])
+
+    vectors = FeatureCache.vectors
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from layersim.adaptation import run as run_module
 from layersim.adaptation.anchors import Anchors
+from layersim.adaptation.loop import VALIDATION
+from layersim.adaptation.methods import Method
 from layersim.adaptation.model_file import load_model
 from layersim.adaptation.run import Run
 from layersim.adaptation.settings import TrainConfig
@@ -62,7 +63,7 @@ def test_a_run_writes_its_whole_folder_and_the_numbers_agree_with_scikit_learn(
     assert [CLASSES[column] for column in shares.to_numpy().argmax(axis=1)] == guess.tolist()
     assert {layer["layer"] for layer in metrics["domain"]["layers"]} == {"2", "3"}
     assert 0 <= metrics["domain"]["domain_accuracy"] <= 1
-    assert set(metrics["training"]) == {"cross_entropy", "coral", "gamma_coral", "coral_floor"}
+    assert set(metrics["training"]) == {"cross_entropy", "coral", "gamma_coral", "coral_floor", *VALIDATION}
     run = json.loads((folder / "run.json").read_text("utf-8"))
     origins = {row["name"]: row["origin"] for row in run["settings"]}
     assert origins["epochs"] == "user (flag)"
@@ -128,13 +129,13 @@ def test_finished_runs_are_kept_and_what_is_missing_is_trained(
     quick_figures: None, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     trained: list[str] = []
-    real = run_module.fit
+    real = Method.learn
 
     def counting(*arguments: Any, **options: Any) -> Any:
         trained.append("run")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(run_module, "fit", counting)
+    monkeypatch.setattr(Method, "learn", counting)
     first = train_pair(source, target, settings_of(), ANCHORS, tmp_path).to_json()
     assert len(trained) == 6
     assert train_pair(source, target, settings_of(), ANCHORS, tmp_path).to_json() == first
