@@ -219,10 +219,13 @@ def _metric_loss(source: Tensor, target: Tensor, vowels: Tensor, config: Phoneti
 
 def _optimiser(network: PhoneticClassifier, config: PhoneticConfig) -> torch.optim.Optimizer:
     """AdamW; the layers' weights, which start equal and have far to go, take larger steps."""
-    attention = {"params": [network.layer_logits], "lr": config.attention_rate * config.learning_rate,
-                 "weight_decay": 0.0}  # fmt: skip
-    rest = {"params": [part for name, part in network.named_parameters() if name != "layer_logits"]}
-    return torch.optim.AdamW([rest, attention], lr=config.learning_rate, weight_decay=config.weight_decay)
+    rest = [part for name, part in network.named_parameters() if name != "layer_logits"]
+    groups: list[dict[str, Any]] = [
+        {"params": rest},
+        {"params": [network.layer_logits], "lr": config.attention_rate * config.learning_rate,
+         "weight_decay": 0.0},
+    ]  # fmt: skip
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def _require_vowels(task: Task, config: PhoneticConfig) -> tuple[VowelSegments, VowelSegments]:
