@@ -2,13 +2,13 @@
 
 ``L = CE(source utterances) + CE(source segments) + weight * M``: the metric loss M (see
 `layersim.adaptation.contrastive`) brings segments of one vowel of the two languages together and keeps
-different vowels apart. A segment of the source carries its utterance's emotion in the second term, which can
-be left out. Of the target, phones are read and emotions are not.
+different vowels apart. The source's segments of these vowels carry their utterance's emotion in the second
+term, which can be left out. Of the target, phones are read and emotions are not.
 
 ``pa`` sees the top layer only, ``pa-avg`` the mean of the layers, ``pa-atn`` a learnt mixture of them.
 
 The three random streams (initial weights and dropout, the source's order, the segments) have seeds of their
-own: with weight = 0 the target bears on nothing.
+own: with weight = 0 the target bears on nothing but which vowels both corpora have.
 
 References
 ----------
