@@ -2,13 +2,13 @@
 
 ``L = CE(source utterances) + CE(source segments) + weight * M``: the metric loss M (see
 `layersim.adaptation.contrastive`) brings segments of one vowel of the two languages together and keeps
-different vowels apart. A segment of the source carries its utterance's emotion in the second term, which can
-be left out. Of the target, phones are read and emotions are not.
+different vowels apart. The source's segments of these vowels carry their utterance's emotion in the second
+term, which can be left out. Of the target, phones are read and emotions are not.
 
 ``pa`` sees the top layer only, ``pa-avg`` the mean of the layers, ``pa-atn`` a learnt mixture of them.
 
 The three random streams (initial weights and dropout, the source's order, the segments) have seeds of their
-own: with weight = 0 the target bears on nothing.
+own: with weight = 0 the target bears on nothing but which vowels both corpora have.
 
 References
 ----------
@@ -219,10 +219,13 @@ def _metric_loss(source: Tensor, target: Tensor, vowels: Tensor, config: Phoneti
 
 def _optimiser(network: PhoneticClassifier, config: PhoneticConfig) -> torch.optim.Optimizer:
     """AdamW; the layers' weights, which start equal and have far to go, take larger steps."""
-    attention = {"params": [network.layer_logits], "lr": config.attention_rate * config.learning_rate,
-                 "weight_decay": 0.0}  # fmt: skip
-    rest = {"params": [part for name, part in network.named_parameters() if name != "layer_logits"]}
-    return torch.optim.AdamW([rest, attention], lr=config.learning_rate, weight_decay=config.weight_decay)
+    rest = [part for name, part in network.named_parameters() if name != "layer_logits"]
+    groups: list[dict[str, Any]] = [
+        {"params": rest},
+        {"params": [network.layer_logits], "lr": config.attention_rate * config.learning_rate,
+         "weight_decay": 0.0},
+    ]  # fmt: skip
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def _require_vowels(task: Task, config: PhoneticConfig) -> tuple[VowelSegments, VowelSegments]:

@@ -118,7 +118,7 @@ def _similarities(source: VowelSegments, target: VowelSegments, vowels: list[str
         rows = _rows_of(side, tuple(vowels))
         means = torch.stack([side.features[of_vowel].double().mean(dim=0) for of_vowel in rows])  # (V, K, D)
         centroids.append(means - means.mean(dim=0))
-    cosines = nn.functional.cosine_similarity(*centroids, dim=2).mean(dim=1)
+    cosines = nn.functional.cosine_similarity(centroids[0], centroids[1], dim=2).mean(dim=1)
     return dict(zip(vowels, cosines.tolist(), strict=True))
 
 

@@ -74,7 +74,7 @@ def test_losses_worked_by_hand() -> None:
 
 
 def test_the_contrastive_loss_lies_between_its_floor_and_that_of_one_point() -> None:
-    """Two of five share an anchor's vowel: log 2 where vowels are opposite, log 5 where all are one."""
+    """Vowels opposite: log 2 for the two anchors with two positives, log 3 for the other three."""
     classes = torch.tensor([0, 0, 1, 1, 1])
     apart = torch.tensor([[1.0], [1.0], [-1.0], [-1.0], [-1.0]])
     floor = (2 * math.log(2) + 3 * math.log(3)) / 5
