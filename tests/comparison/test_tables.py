@@ -12,7 +12,7 @@ SPEAKERS = {"a": 2, "b": 8}
 DIRECTIONS = [("a", "b"), ("b", "a")]
 
 
-def test_set(corpus: str) -> pd.DataFrame:
+def utterances_of(corpus: str) -> pd.DataFrame:
     """Two angry and two sad utterances of each speaker."""
     rows = [
         (f"{corpus}/{speaker}-{number}", f"s{speaker}", "angry" if number < 2 else "sad")
@@ -22,12 +22,9 @@ def test_set(corpus: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["utterance", "speaker", "emotion"])
 
 
-test_set.__test__ = False
-
-
 def guessed(corpus: str, uar: float) -> pd.DataFrame:
     """Predictions that are alike for every speaker: anger is always found; sadness never, half, always."""
-    table = test_set(corpus)
+    table = utterances_of(corpus)
     found = {0.5: 2, 0.75: 3, 1.0: 4}[uar]
     number = table["utterance"].str[-1].astype(int)
     return table.assign(predicted=table["emotion"].where(number < found, "angry"))
