@@ -1,0 +1,1 @@
+"""Domain-adversarial training: an encoder, a label head, and a domain head behind gradient reversal."""
