@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layersim.adaptation.data import read_pair
+from layersim.adaptation.pair import read_pair
 from layersim.comparison.languages import balance, leave_one_language_out, set_name, within_language
 from layersim.comparison.protocols import as_split, cross_corpus, matrix, supervised, transductive
 from layersim.comparison.target_data import target_data_study
@@ -173,7 +173,7 @@ def test_leaving_a_language_out_tests_every_utterance_of_it_once_and_the_trainin
 ):
     given_corpora = (one, two, three)
     cross = leave_one_language_out(given_corpora, "three", folds)
-    within = within_language(given_corpora, "three", folds)
+    within = within_language((one, two), folds, cross[0].classes)
     assert_all_tested_once(cross, three)
     for target in (one, two):
         assert_all_tested_once([trial for trial in within if trial.target.name == target.name], target)
@@ -305,7 +305,7 @@ def test_speakers_of_the_papers_first_fold_are_where_they_should_be(paper):
     }
     assert people(trial.test, "test") == {"esd/0009", "esd/0010"}
     assert people(trial.target, "train") == {f"esd/{who:04d}" for who in range(1, 9)}
-    within = within_language(list(paper.values()), "esd")
+    within = within_language([paper["emodb"], paper["ravdess"]])
     assert [trial.name for trial in within[::5]] == ["DEEN-to-emodb/fold-1", "DEEN-to-ravdess/fold-1"]
     assert keys(within[0].source, "train") == keys(trial.source, "train")
     assert people(within[0].test, "test") == {"emodb/15", "emodb/16"}
@@ -361,7 +361,7 @@ def test_every_trial_can_be_trained_on_as_it_is(german, english):
         *cross_corpus(german, english)[:1],
         *supervised(english, emotions=EMOTIONS)[:1],
         *leave_one_language_out([german, english, mandarin], "mandarin")[:1],
-        *within_language([german, english, mandarin], "mandarin")[:1],
+        *within_language([german, mandarin])[:1],
         *target_data_study([german], english, [4])[:1],
     ]
     for trial in trials:
