@@ -65,8 +65,8 @@ def cross_corpus(
             set_splits(target, {"test": theirs[number].test_speakers}, "train"),
             classes,
             f"{source.name}: {named(ours[number].validation_speakers)} for validation, the others for "
-            f"training ({ours.origin}); {target.name}: {named(theirs[number].test_speakers)} for test, the others for "
-            f"unlabelled adaptation ({theirs.origin}).",
+            f"training ({ours.origin}); {target.name}: {named(theirs[number].test_speakers)} for test, the "
+            f"others for unlabelled adaptation ({theirs.origin}).",
             number + 1,
         )
         for number in range(len(theirs))
