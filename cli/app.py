@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from layersim.workspace import Workspace
 
 ORDER = (
-    "init", "corpus", "align", "extract", "rank", "train", "compare", "methods", "predict", "report", "demo",
+    "init",
+    "corpus",
+    "align",
+    "extract",
+    "rank",
+    "train",
+    "compare",
+    "methods",
+    "predict",
+    "report",
+    "demo",
 )  # of use
 
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import Device, Encoder, Force, Json, Seed, StderrProgress, app, find_workspace, given, show_each
+from .app import (
+    Device,
+    Encoder,
+    Force,
+    Json,
+    Seed,
+    StderrProgress,
+    app,
+    comma_list,
+    find_workspace,
+    given,
+    show_each,
+)
+
+if TYPE_CHECKING:
+    from layersim.workspace import Workspace
 
 
 @app.command()
@@ -25,6 +40,13 @@ def extract(
     stack: Annotated[str | None, typer.Option(help="Whisper: encoder, decoder or both.")] = None,
     device: Device = None,
     precision: Annotated[str | None, typer.Option(help="fp32 (default), bf16 or fp16.")] = None,
+    acoustic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET,..",
+            help="Acoustic features instead: comma list of egemaps, emobase (openSMILE), sequences.",
+        ),
+    ] = None,
     seed: Seed = None,
     as_json: Json = False,
     force: Force = False,
@@ -32,7 +54,8 @@ def extract(
     """Run the encoder over every corpus and cache all its layers, pooled over utterances and phones.
 
     Can be killed at any time: the next run goes on where it stopped. --force replaces caches that were made
-    otherwise; one that was made the same way is kept (delete its folder to make it anew).
+    otherwise; one that was made the same way is kept (delete its folder to make it anew). --acoustic makes the
+    features that classical methods and small convolutional networks read; no encoder runs.
     """
     from layersim.features.extract import ExtractConfig
     from layersim.features.extract import extract as extract_stage
@@ -42,7 +65,31 @@ def extract(
         {"limit": limit, "store": store, "phones": phones, "middle": middle, "stack": stack,
          "device": device, "precision": precision, "seed": seed}
     )  # fmt: skip
+    if acoustic is not None:
+        _extract_acoustic(workspace, comma_list(acoustic) or [], corpus, flags, as_json, force)
+        return
     settings = workspace.settings(ExtractConfig, flags)
     with StderrProgress() as progress:
         results = extract_stage(workspace, settings, corpus, progress=progress, force=force)
+    show_each(results, as_json)
+
+
+def _extract_acoustic(
+    workspace: Workspace,
+    sets: list[str],
+    corpora: list[str] | None,
+    flags: dict[str, Any],
+    as_json: bool,
+    force: bool,
+) -> None:
+    from layersim.errors import UsageError
+    from layersim.features.acoustic.extract import extract_acoustic
+
+    if flags:
+        strange = ", ".join(f"--{name}" for name in flags)
+        raise UsageError(f"{strange} is about the encoder's features: leave it out with --acoustic.")
+    with StderrProgress() as progress:
+        results = [
+            result for name in sets for result in extract_acoustic(workspace, name, corpora, progress, force)
+        ]
     show_each(results, as_json)

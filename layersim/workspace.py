@@ -232,7 +232,7 @@ class Workspace:
         return self.root / "train" / encoder_slug(self.encoder) / f"{source}-to-{target}"
 
     def compare_folder(self, protocol: str) -> Path:
-        """Where the units of a comparison under this workspace's encoder stand, one folder per pair below it."""
+        """Where a comparison's units under this workspace's encoder stand, one folder per pair below it."""
         return self.root / "compare" / protocol / encoder_slug(self.encoder)
 
     @property

@@ -1,4 +1,4 @@
-"""Layer anchoring on cached features: cross-entropy on the labelled source, CORAL against the unlabelled target.
+"""Layer anchoring on cached features: cross-entropy on the labelled source, CORAL against the target.
 
 ``L = CE + gamma * sum over layers of CORAL`` (Upadhyay et al. 2024). Without the target it is the plain
 classifier of ``cc`` and its standardised forms.

@@ -1,7 +1,8 @@
 """The methods by name: what each reads, by whose statistics it is standardised, and how it learns.
 
-A word such as ``la:best+self-train`` is a method's name, an argument that some methods take, and ``+self-train``
-where pseudo-labels of the target are to be added. What a name stands for is one line of `METHODS`.
+A word such as ``la:best+self-train`` is a method's name, an argument that some methods take, and
+``+self-train`` where pseudo-labels of the target are to be added. What a name stands for is one line of
+`METHODS`.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ METHODS: dict[str, Definition] = {
     "cc-std": Definition("top layer, each corpus standardised", _classify, TrainConfig, "top"),
     "cc-std-all": Definition("all layers, each corpus standardised", _classify, TrainConfig, "all"),
     "cc-spk": Definition("top layer, each speaker standardised", _classify, TrainConfig, "top", "speaker"),
-    "cc-spk-all": Definition("all layers, each speaker standardised", _classify, TrainConfig, "all", "speaker"),
+    "cc-spk-all": Definition(
+        "all layers, each speaker standardised", _classify, TrainConfig, "all", "speaker"
+    ),
     "probe": Definition("logistic regression on one layer", learn_probe, ProbeConfig, "argument"),
     "la": Definition("layer anchoring", learn_anchored, TrainConfig, "anchors", None, coral=True),
     "pa": Definition(
@@ -105,7 +108,9 @@ METHODS: dict[str, Definition] = {
     "ensemble-egemaps": Definition(
         "majority vote on eGeMAPS", learn_ensemble, EnsembleConfig, "none", inputs="egemaps"
     ),
-    "fewshot": Definition("episodes on the source, adapted without labels", learn_fewshot, FewshotConfig, "top"),
+    "fewshot": Definition(
+        "episodes on the source, adapted without labels", learn_fewshot, FewshotConfig, "top"
+    ),
     "dann": Definition(
         "gradient reversal on the top layer", learn_dann, DannConfig, "top", fixed={"encoder": "features"}
     ),
@@ -129,11 +134,12 @@ METHODS: dict[str, Definition] = {
         fixed={"encoder": "conv1d", "adversarial": False}, inputs="sequences", supervised=True,
     ),
 }  # fmt: skip
-for _set in ("egemaps", "emobase"):
+_FUNCTIONALS: tuple[Inputs, ...] = ("egemaps", "emobase")
+for _set in _FUNCTIONALS:
     for _suffix, _whitened in (("", False), ("-wccn", True)):
         METHODS[f"{_set}-rf{_suffix}"] = Definition(
             f"forest on {_set}" + (", whitened within classes" if _whitened else ""),
-            learn_forest, ForestConfig, "none", fixed={"wccn": _whitened}, inputs=cast("Inputs", _set),
+            learn_forest, ForestConfig, "none", fixed={"wccn": _whitened}, inputs=_set,
         )  # fmt: skip
 
 
@@ -176,11 +182,8 @@ def parse_method(word: str) -> MethodRequest:
         if definition.layers == "anchors":
             parse_anchors(argument)
         elif definition.layers != "argument" or not argument:
-            taking = ", ".join(
-                known for known, one in METHODS.items() if one.layers in ("anchors", "argument")
-            )
             raise LayersimError(
-                f"methods: {word!r}: {name} takes nothing after a colon. {taking} do: la:best, probe:3."
+                f"methods: {word!r}: {name} takes nothing after a colon. la and probe do: la:best, probe:3."
             )
     return MethodRequest(text, name, argument or None, bare != text)
 
@@ -203,7 +206,7 @@ class Method:
     folder : str
         Its folder's name; of layer anchoring with the anchors in it.
     layers : tuple of str
-        The layers that it reads; of layer anchoring also those that are anchored. Empty for acoustic features.
+        The layers that it reads; of layer anchoring also those that are anchored. None of acoustic features.
     standardise : "corpus", "speaker" or "source"
         Each corpus by its own unlabelled train statistics, each speaker by his, or all by the source's.
     settings : Settings
@@ -316,13 +319,13 @@ def _resolve(
     own: OwnSettings,
     fixed: Mapping[str, Any] | None = None,
 ) -> Settings[Any]:
-    """Resolve a method's settings: what its name fixes, then flags, its table, its preset, what ``[train]`` says."""
+    """Resolve a method's settings: its name's, then flags, its table, its preset, what ``[train]`` says."""
     name = model.section.removeprefix("train.")
     common = settings.config.model_dump()
     said = {  # by the user, of all methods: in [train] or by a flag
         field: (common[field], origin)
         for field, origin in settings.origins.items()
-        if field in model.model_fields and origin.startswith("user")
+        if field in model.model_fields and field != "optimiser" and origin.startswith("user")
     }
     preset = None
     if own.preset in model.presets:
@@ -383,7 +386,7 @@ class MethodList:
             [
                 *lines,
                 "",
-                "la takes its anchors after a colon: la:auto, la:best, la:8,9,11. probe takes a layer: probe:3.",
+                "la takes its anchors after a colon: la:auto, la:best, la:8,9,11; probe a layer: probe:3.",
                 f"{SUFFIX} after any of them adds pseudo-labels of the target: la:auto{SUFFIX}.",
             ]
         )

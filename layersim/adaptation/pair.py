@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from layersim.adaptation.settings import Standardise
     from layersim.features.dataset import CorpusFeatures
 
+Part = TypeVar("Part", LabelledFeatures, UnlabelledFeatures)
+
 
 @dataclass(frozen=True)
 class PairData:
@@ -57,7 +59,8 @@ class PairData:
         """Return what a method learns from: all but the test set."""
         source_vowels, target_vowels = self.vowels or (None, None)
         return Task(
-            self.source_train, self.source_validation, self.target_train, tuple(classes), source_vowels, target_vowels
+            self.source_train, self.source_validation, self.target_train, tuple(classes), source_vowels,
+            target_vowels,
         )  # fmt: skip
 
     def hashes(self) -> dict[str, str]:
@@ -132,10 +135,10 @@ def read_pair(
         )
     standardiser = Standardiser(source, target, tested, layers, standardise, whole_rows)
     data = PairData(
-        replace(source_train, features=standardiser.apply(source_train.keys, source_train.features)),
-        replace(source_validation, features=standardiser.apply(source_validation.keys, source_validation.features)),
-        replace(target_train, features=standardiser.apply(target_train.keys, target_train.features)),
-        replace(target_test, features=standardiser.apply(target_test.keys, target_test.features)),
+        standardiser.apply_to(source_train),
+        standardiser.apply_to(source_validation),
+        standardiser.apply_to(target_train),
+        standardiser.apply_to(target_test),
         standardiser.target_statistics,
         notes=standardiser.notes,
     )  # fmt: skip
@@ -191,8 +194,8 @@ class Standardiser:
         if few:
             shown = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
             self.notes = (
-                f"{len(few)} of {len(set(speakers))} speakers have fewer than {MINIMUM_SPEAKER} utterances and "
-                f"are standardised with their corpus ({shown})",
+                f"{len(few)} of {len(set(speakers))} speakers have fewer than {MINIMUM_SPEAKER} utterances "
+                f"and are standardised with their corpus ({shown})",
             )
 
     def _groups(self, keys: Sequence[str]) -> list[list[str]]:
@@ -204,9 +207,10 @@ class Standardiser:
             [corpora] if self._standardise == "corpus" else [[self._speaker_of[key] for key in keys], corpora]
         )
 
-    def apply(self, keys: Sequence[str], features: Tensor) -> Tensor:
-        """Standardise rows (N, K, 2D) of utterances."""
-        return apply_groups(features, self._statistics, *self._groups(keys))
+    def apply_to(self, part: Part) -> Part:
+        """Standardise the features of utterances."""
+        features = apply_groups(part.features, self._statistics, *self._groups(part.keys))
+        return replace(part, features=features)
 
     def apply_to_segments(self, sides: Sequence[tuple[Sequence[str], Tensor]]) -> list[Tensor]:
         """Standardise segments (P, K, D) of both sides by statistics of segments, grouped as utterances are.

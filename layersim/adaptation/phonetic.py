@@ -29,10 +29,11 @@ from torch import Tensor, nn
 
 from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
 from layersim.adaptation.contrastive import contrastive_loss, triplet_loss
+from layersim.adaptation.data import VowelSegments
 from layersim.adaptation.loop import require_finite, run_epochs, source_validation
 from layersim.adaptation.phonetic_network import PhoneticClassifier
 from layersim.adaptation.settings import LAYER_ANCHORING, MethodConfig
-from layersim.adaptation.task import Learned, Probabilities, Task, VowelSegments
+from layersim.adaptation.task import Learned, Probabilities, Task
 from layersim.adaptation.vowel_anchors import choose_anchors
 from layersim.errors import LayersimError
 from layersim.settings import setting

@@ -151,7 +151,7 @@ class Run:
         )
 
     def _save_model(self, learned: Learned, data: PairData) -> list[str]:
-        """Write a network that `layersim predict` can use: of all methods that train an `AnchoredClassifier`."""
+        """Write a network that `layersim predict` can use, if it is an `AnchoredClassifier`."""
         if not isinstance(learned.network, AnchoredClassifier):
             return []
         description = ModelDescription(

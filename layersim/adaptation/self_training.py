@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures
+from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures, VowelSegments
 from layersim.adaptation.settings import MethodConfig
-from layersim.adaptation.task import Learned, Probabilities, Task, VowelSegments, guesses
+from layersim.adaptation.task import Learned, Probabilities, Task, guesses
 from layersim.settings import setting
 from layersim.workspace import Progress, no_progress
 

@@ -173,7 +173,7 @@ def train_pair(
     """
     config = settings.config
     requests = _requests(settings)
-    corpora = {"encoder": (source, target)}
+    corpora: dict[Inputs, tuple[CorpusFeatures, CorpusFeatures]] = {"encoder": (source, target)}
     for inputs in {one.definition.inputs for one in requests} - {"encoder"}:
         if open_pair is None:
             raise ValueError(f"open_pair: a method reads {inputs!r}, got None")
@@ -188,7 +188,9 @@ def train_pair(
     ]
     shown = next((method.anchors for method in methods if method.anchors), None)
     notes = _anchor_notes(methods, classes)
-    results, counts, runs = [], {}, len(methods) * config.seeds
+    results: list[MethodResult] = []
+    counts: dict[str, Any] = {}
+    runs = len(methods) * config.seeds
     for place, method in enumerate(methods):
         data = read_method(method, corpora[method.definition.inputs], classes)
         batch = min(method.settings.config.batch, len(data.source_train), len(data.target_train))
@@ -201,12 +203,12 @@ def train_pair(
                 "target_test": data.target_test.counts(classes),
             }
         notes += [note for note in data.notes if note not in notes]
-        inputs = data.hashes()
+        hashes = data.hashes()
         if method.anchors and method.anchors.ranking:
-            inputs["ranking"] = method.anchors.ranking["sha256"]
+            hashes["ranking"] = method.anchors.ranking["sha256"]
         for number in range(config.seeds):
             run = Run(
-                method, config.seed + number, classes, batch, config.bootstraps, inputs, source.name,
+                method, config.seed + number, classes, batch, config.bootstraps, hashes, source.name,
                 target.name, encoders[method.definition.inputs],
                 folder / method.folder / f"seed-{config.seed + number}",
             )  # fmt: skip

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.task import VowelSegments
+from layersim.adaptation.data import VowelSegments
 from layersim.errors import LayersimError
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from layersim.adaptation.task import VowelSegments
+from layersim.adaptation.data import VowelSegments
 from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.vowels import map_classes
 from layersim.corpus.manifest import utterance_keys

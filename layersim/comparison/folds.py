@@ -6,6 +6,8 @@ Conventions
   and validates once.
 - Published folds (`layersim.corpus.splits.folds`) are taken where they name exactly the speakers that there
   are and as many folds are asked for as were published. Else speakers are dealt.
+- Dealing knows utterances and genders only. It does not keep together those who talk to each other, as the
+  two speakers of an IEMOCAP session do: for these take the manifest's own splits.
 - What has no split in the manifest takes no part in any fold and keeps none.
 """
 

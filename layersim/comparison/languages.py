@@ -66,8 +66,8 @@ def leave_one_language_out(
             training_set(training, number, folds, classes),
             set_splits(target, {"test": theirs[number].test_speakers}, "train"),
             classes,
-            f"{_names(training)} train and validate, balanced by repetition; {target.name}'s "
-            f"{named(theirs[number].test_speakers)} are tested, its others adapt unlabelled "
+            f"{_names(training)}, balanced by repetition, for training and validation; {target.name}: "
+            f"{named(theirs[number].test_speakers)} for test, the others for unlabelled adaptation "
             f"({theirs.origin}).",
             number + 1,
         )
@@ -107,8 +107,8 @@ def within_language(
                     training_set(training, number, folds, classes),
                     set_splits(target, silent, "train"),
                     classes,
-                    f"{_names(training)} train and validate, balanced by repetition; {target.name}'s "
-                    f"{named(fold.test_speakers)} are tested ({own.origin}).",
+                    f"{_names(training)}, balanced by repetition, for training and validation; "
+                    f"{target.name}: {named(fold.test_speakers)} for test ({own.origin}).",
                     number + 1,
                 )
             )

@@ -37,8 +37,8 @@ def as_split(source: CorpusFeatures, target: CorpusFeatures, emotions: Sequence[
         _only(source, "train", "validation"),
         _only(target, "train", "test"),
         classes,
-        f"{source.name}'s train split trains and its validation split validates; {target.name}'s train split "
-        "adapts unlabelled and its test split is tested (the manifests' splits).",
+        f"{source.name}: the train split for training, the validation split for validation; {target.name}: "
+        "the train split for unlabelled adaptation, the test split for test (the manifests' splits).",
     )
 
 
@@ -64,9 +64,9 @@ def cross_corpus(
             set_splits(source, {"validation": ours[number].validation_speakers}, "train"),
             set_splits(target, {"test": theirs[number].test_speakers}, "train"),
             classes,
-            f"{source.name}'s {named(ours[number].validation_speakers)} validate, its others train "
-            f"({ours.origin}); {target.name}'s {named(theirs[number].test_speakers)} are tested, its others "
-            f"adapt unlabelled ({theirs.origin}).",
+            f"{source.name}: {named(ours[number].validation_speakers)} for validation, the others for "
+            f"training ({ours.origin}); {target.name}: {named(theirs[number].test_speakers)} for test, the "
+            f"others for unlabelled adaptation ({theirs.origin}).",
             number + 1,
         )
         for number in range(len(theirs))
@@ -93,8 +93,8 @@ def transductive(
         set_splits(source, {"validation": ours[0].validation_speakers}, "train"),
         set_splits(target, {}, "train"),
         classes,
-        f"{source.name}'s {named(ours[0].validation_speakers)} validate, its others train "
-        f"({ours.origin}); all of {target.name} adapts unlabelled and all of it is tested (transductive).",
+        f"{source.name}: {named(ours[0].validation_speakers)} for validation, the others for training "
+        f"({ours.origin}); {target.name}: all for unlabelled adaptation and all for test (transductive).",
         target_test=set_splits(target, {}, "test"),
     )
 
@@ -125,8 +125,8 @@ def supervised(
             set_splits(target, {"validation": fold.validation_speakers, "": fold.test_speakers}, "train"),
             set_splits(target, {"test": fold.test_speakers, "": fold.validation_speakers}, "train"),
             classes,
-            f"{target.name}'s {named(fold.test_speakers)} are tested, its {named(fold.validation_speakers)} "
-            f"validate, its others train with their labels ({own.origin}).",
+            f"{target.name}: {named(fold.test_speakers)} for test, {named(fold.validation_speakers)} for "
+            f"validation, the others for training with their labels ({own.origin}).",
             number,
         )
         for number, fold in enumerate(own.folds, start=1)

@@ -1,7 +1,7 @@
 """Every unit of a comparison: which there are, which are missing, and running those in several processes.
 
-A unit is one method on one pair under one encoder with one seed (`layersim.comparison.units`). Units share the
-cached features; a killed comparison goes on with those that are missing.
+A unit is one method on one pair under one encoder with one seed (`layersim.comparison.units`). Units share
+the cached features; a killed comparison goes on with those that are missing.
 """
 
 from __future__ import annotations

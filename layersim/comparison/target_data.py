@@ -70,12 +70,12 @@ def target_data_study(
     classes = shared_classes((*sources, target), emotions)
     theirs = speaker_folds(target.table, target.name, folds)
     name = sources[0].name if len(sources) == 1 else set_name(sources)
+    wholes = [set_splits(target, {"test": fold.test_speakers}, "train") for fold in theirs.folds]
+    orders = [draw_clips(whole, classes, seed, number) for number, whole in enumerate(wholes)]
     trials = []
     for count in clips:
-        for number in range(len(theirs)):
-            tested = theirs[number].test_speakers
-            whole = set_splits(target, {"test": tested}, "train")
-            drawn = draw_clips(whole, classes, seed, number)[:count]
+        for number, (whole, order) in enumerate(zip(wholes, orders, strict=True)):
+            drawn = order[:count]
             _refuse_too_few(whole, count, len(drawn), number)
             trials.append(
                 Trial(
@@ -83,9 +83,10 @@ def target_data_study(
                     _with_clips(name, _parts(sources, number, folds), whole, drawn, classes),
                     _without(whole, drawn),
                     classes,
-                    f"{name} trains and validates, with {count} labelled utterances of {target.name} "
-                    f"repeated to balance; {target.name}'s {named(tested)} are tested, what is left of its "
-                    f"others adapts unlabelled ({theirs.origin}).",
+                    f"{name} for training and validation, {count} labelled utterances of {target.name}, "
+                    f"repeated to balance, for training too; {target.name}: "
+                    f"{named(theirs[number].test_speakers)} for test, what is left of the others for "
+                    f"unlabelled adaptation ({theirs.origin}).",
                     number + 1,
                 )
             )
@@ -151,5 +152,6 @@ def _refuse_too_few(target: CorpusFeatures, count: int, drawn: int, number: int)
     if drawn < count or there <= count:
         raise LayersimError(
             f"{target.name}, fold {number + 1}: {count} labelled clips were asked for; its speakers who are "
-            f"not tested have {drawn if drawn < count else there} utterances. Ask for fewer clips."
+            f"not tested have {drawn} utterances of the classes, {there} in all, of which some must be left "
+            "to adapt. Ask for fewer clips."
         )

@@ -145,7 +145,8 @@ def _refuse_leaks(trial: Trial) -> None:
 def _refuse_lacking_classes(trial: Trial) -> None:
     parts = {"train": trial.source.restrict("train"), "test": trial.test}
     for split, corpus in parts.items():
-        if lacking := [name for name in trial.classes if name not in _emotions(corpus.table)]:
+        found = _emotions(corpus.table)
+        if lacking := [name for name in trial.classes if name not in found]:
             kept = ",".join(name for name in trial.classes if name not in lacking)
             raise LayersimError(
                 f"{trial.name}: no {split} utterance of {', '.join(lacking)} in {corpus.name}. Take fewer "

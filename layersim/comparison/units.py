@@ -155,7 +155,8 @@ def missing_seeds(job: Job, force: bool) -> list[int]:
         changed = differences(read_json(folder / REQUEST), _request(job, seed), "request")
         if changed:
             raise LayersimError(
-                f"{folder}: was made otherwise ({'; '.join(changed[:5])}). Replace it, and all like it, with --force."
+                f"{folder}: was made otherwise ({'; '.join(changed[:5])}). Replace it, and all like it, with "
+                "--force."
             )
     return found
 
@@ -195,7 +196,7 @@ def _run(job: Job, seeds: Sequence[int], done: Callable[[], None]) -> None:
                     "layers": list(method.layers),
                     "anchors": method.anchors.to_json() if method.anchors else None,
                     "best_epoch": learned.best_epoch,
-                    "source_validation_uar": uar(validated["emotion"].tolist(), validated["predicted"].tolist()),
+                    "source_validation_uar": _uar(validated),
                     "details": dict(learned.details),
                     "notes": list(data.notes),
                 })  # fmt: skip
@@ -208,6 +209,10 @@ def _run(job: Job, seeds: Sequence[int], done: Callable[[], None]) -> None:
     method = method or job.method(job.trials[0])
     for seed in seeds:
         _finish(job, seed, method, said[seed])
+
+
+def _uar(predictions: pd.DataFrame) -> float:
+    return uar(predictions["emotion"].tolist(), predictions["predicted"].tolist())
 
 
 def _begin(job: Job, seed: int) -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures
-from layersim.adaptation.pair import PairData
 from layersim.adaptation.evaluate import domain_statistics, score, uar_interval
 from layersim.adaptation.network import AnchoredClassifier
+from layersim.adaptation.pair import PairData
 from layersim.adaptation.standardise import Statistics
 
 

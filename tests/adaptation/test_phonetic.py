@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures
+from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures, VowelSegments
 from layersim.adaptation.phonetic import PHONETIC_ANCHORING, PhoneticConfig, learn_phonetic
 from layersim.adaptation.phonetic_network import PhoneticClassifier
 from layersim.adaptation.settings import LAYER_ANCHORING
-from layersim.adaptation.task import Learned, Task, VowelSegments, guesses
+from layersim.adaptation.task import Learned, Task, guesses
 from layersim.errors import LayersimError
 from layersim.metrics import uar
 from layersim.settings import resolve_settings

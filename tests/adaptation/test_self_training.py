@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 
-from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures
+from layersim.adaptation.data import LabelledFeatures, UnlabelledFeatures, VowelSegments
 from layersim.adaptation.linear_probe import ProbeConfig, learn_probe
 from layersim.adaptation.self_training import (
     UNKNOWN_SPEAKER,
@@ -20,7 +20,7 @@ from layersim.adaptation.self_training import (
     self_train,
     with_pseudo_labels,
 )
-from layersim.adaptation.task import Learned, Task, VowelSegments
+from layersim.adaptation.task import Learned, Task
 from layersim.settings import resolve_settings
 from layersim.workspace import Progress, no_progress
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from layersim.adaptation.task import VowelSegments
+from layersim.adaptation.data import VowelSegments
 from layersim.adaptation.vowel_anchors import AnchorVowels, choose_anchors
 from layersim.errors import LayersimError
 

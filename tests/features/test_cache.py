@@ -54,6 +54,19 @@ def test_everything_written_is_read_back_bit_for_bit(written):
             np.testing.assert_array_equal(cache.read(product, layer), values[:, place])
 
 
+def test_what_a_method_reads_is_mean_and_deviation_side_by_side(written):
+    cache, _, arrays = written
+    rows = np.array([150, 3, 71, 3])
+    found = cache.vectors(("d1", "0"), rows)
+    assert found.shape == (4, 2, 2 * WIDTH)
+    assert found.dtype == np.float32
+    for column, place in enumerate((2, 0)):
+        np.testing.assert_array_equal(found[:, column, :WIDTH], arrays["utterance/mean"][rows, place])
+        np.testing.assert_array_equal(found[:, column, WIDTH:], arrays["utterance/std"][rows, place])
+    with pytest.raises(LayersimError, match="no layer '7'"):
+        cache.vectors(("7",), rows)
+
+
 @given(rows=st.lists(st.integers(0, 150), max_size=30))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_come_in_the_order_asked_for_also_repeated(written, rows):
