@@ -29,6 +29,7 @@ ORDER = (
     "rank",
     "train",
     "compare",
+    "tune",
     "methods",
     "predict",
     "report",

@@ -9,7 +9,17 @@ import typer
 from layersim import __version__
 from layersim.errors import LayersimError, UsageError
 
-from . import alignment, comparing, corpora, demonstrate, extraction, ranking, reporting, training  # noqa: F401 - they add commands
+from . import (  # noqa: F401 - they add commands
+    alignment,
+    comparing,
+    corpora,
+    demonstrate,
+    extraction,
+    ranking,
+    reporting,
+    training,
+    tuning,
+)
 from .app import app, log_to_stderr
 
 

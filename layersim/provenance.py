@@ -20,7 +20,7 @@ def library_versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
     names = ("layersim", "torch", "transformers", "numpy", "pandas", "h5py", "soundfile", "soxr",
              "scikit-learn", "scipy", "kaldi-hmm-gmm", "kaldifst", "kaldi-native-fbank", "espeakng-loader",
-             "pypinyin")  # fmt: skip
+             "pypinyin", "optuna")  # fmt: skip
     found = {"python": platform.python_version()}
     for name in names:
         try:
@@ -44,7 +44,7 @@ def write_run(
     Parameters
     ----------
     stage : str
-        ``align``, ``extract``, ``rank``, ``train``.
+        ``align``, ``extract``, ``rank``, ``train``; with its argument where it has one, ``tune la:best``.
     study : mapping
         What the stage worked on: ``encoder``, and ``corpus`` or ``source`` and ``target``.
     settings : Settings
@@ -105,7 +105,7 @@ def command_line(stage: str, study: Mapping[str, str], settings: Settings[Any]) 
     options: dict[str, Any] = dict(study)
     values = settings.config.model_dump(mode="json")
     options |= {name: values[name] for name, origin in settings.origins.items() if origin == FLAG}
-    words = ["layersim", stage]
+    words = ["layersim", *stage.split()]
     for name, value in options.items():
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:

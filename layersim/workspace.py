@@ -15,6 +15,7 @@ Layout of a workspace::
     rank/ENCODER/SOURCE-to-TARGET/LEVEL/ranking.json ...
     train/ENCODER/SOURCE-to-TARGET/METHOD/seed-0/model.safetensors ...
     compare/PROTOCOL/ENCODER/SOURCE-to-TARGET/METHOD/seed-0/predictions.csv ...
+    tune/ENCODER/SOURCE-to-TARGET/METHOD/best.toml  trials.csv ...
     report/index.html
 """
 
@@ -54,7 +55,7 @@ class CorpusEntry(BaseModel):
     phone_set: str | None = None
 
 
-_STAGES = ("align", "extract", "rank", "train", "compare")  # tables of settings
+_STAGES = ("align", "extract", "rank", "train", "compare", "tune")  # tables of settings
 _TOP_KEYS = ("encoder", "source", "target", "corpora", *_STAGES)
 
 
@@ -234,6 +235,10 @@ class Workspace:
     def compare_folder(self, protocol: str) -> Path:
         """Where a comparison's units under this workspace's encoder stand, one folder per pair below it."""
         return self.root / "compare" / protocol / encoder_slug(self.encoder)
+
+    def tune_folder(self, source: str, target: str) -> Path:
+        """Where the searches for settings of one pair stand, one folder per method below it."""
+        return self.root / "tune" / encoder_slug(self.encoder) / f"{source}-to-{target}"
 
     @property
     def report_folder(self) -> Path:

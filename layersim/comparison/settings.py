@@ -1,4 +1,4 @@
-"""The settings of ``layersim compare``."""
+"""The settings of ``layersim compare`` and ``layersim tune``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import field_validator
 from layersim.settings import StageConfig, setting
 
 Protocol = Literal["folds", "splits", "transductive"]
+Objective = Literal["source-validation", "entropy", "snd"]
 
 BASELINES = ("cc-std", "cc-std-all", "cc-spk", "cc-spk-all")
 PAPER_METHODS = ("cc", "ensemble", "fewshot", "pa", "pa-avg", "pa-atn", "la:auto")
@@ -59,3 +60,32 @@ class CompareConfig(StageConfig):
     def all_methods(self) -> tuple[str, ...]:
         """The methods with the baselines that are always shown."""
         return tuple(dict.fromkeys((*BASELINES, *self.methods)))
+
+
+class TuneConfig(StageConfig):
+    """What `layersim.comparison.tuning` can be told."""
+
+    section: ClassVar[str] = "tune"
+
+    trials: int = setting(30, "finished trials in all, those of an earlier call counted", ge=1)
+    objective: Objective = setting(
+        "source-validation",
+        "what settings are chosen by, the higher the better, mean over the seeds. source-validation: UAR on "
+        "the source's validation speakers; entropy: negative mean entropy of the predictions for the "
+        "unlabelled target; snd: soft neighbourhood density of these predictions (Saito et al. 2021)",
+    )
+    seeds: int = setting(3, "runs per trial, each with a seed of its own", ge=1)
+    seed: int = setting(0, "seed of the search and of a trial's first run; its others count up", ge=0)
+    startup: int = setting(
+        10,
+        "trials before the search learns from what it found: the settings as they stand, then random ones",
+        ge=1,
+    )
+    timeout: float | None = setting(
+        None, "seconds after which no further trial begins; none given: no limit", gt=0, allow_inf_nan=False
+    )
+    space: tuple[str, ...] = setting(
+        (),
+        "KEY=LOW:HIGH, KEY=LOW:HIGH:log, KEY=A|B|C, or KEY=VALUE to fix it: replaces an entry of the "
+        "method's own search space, or adds one",
+    )
