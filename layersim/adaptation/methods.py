@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from layersim.adaptation.anchored import learn_anchored
 from layersim.adaptation.anchors import Anchors, parse_anchors
+from layersim.adaptation.class_alignment import ClassAlignmentConfig, learn_class_aligned
 from layersim.adaptation.dann.learn import learn_dann
 from layersim.adaptation.dann.settings import DannConfig
 from layersim.adaptation.ensemble import EnsembleConfig, learn_ensemble
@@ -90,6 +91,10 @@ METHODS: dict[str, Definition] = {
     ),
     "probe": Definition("logistic regression on one layer", learn_probe, ProbeConfig, "argument"),
     "la": Definition("layer anchoring", learn_anchored, TrainConfig, "anchors", None, coral=True),
+    "la-class": Definition(
+        "layer anchoring by classes, no label of the target", learn_class_aligned, ClassAlignmentConfig,
+        "anchors", "speaker",
+    ),
     "pa": Definition(
         "phonetic anchoring, top layer", learn_phonetic, PhoneticConfig, "top",
         fixed={"layers_use": "top"}, vowels=True,

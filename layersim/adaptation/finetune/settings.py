@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from layersim.adaptation.coral import Form
-from layersim.adaptation.settings import LAYER_ANCHORING, MethodConfig, Standardise
+from layersim.adaptation.settings import LAYER_ANCHORING, NetworkMethodConfig, Standardise
 from layersim.settings import setting
 
 Mode = Literal["full", "lora"]
@@ -14,7 +14,7 @@ Measure = Literal["once", "epoch"]
 Reduction = Literal["mean", "sum"]
 
 
-class FinetuneConfig(MethodConfig):
+class FinetuneConfig(NetworkMethodConfig):
     """Settings of ``--finetune``: of layer anchoring (la), and of what Deep-WCCN (wccn) does to its encoder.
 
     The layer-anchoring paper does not say whether its encoder is frozen; Deep-WCCN's trains it whole. wccn
