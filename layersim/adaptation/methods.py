@@ -61,6 +61,8 @@ class Definition:
         Whether it compares vowel segments.
     coral : bool
         Whether the setting ``gamma`` bears on it.
+    anchors : str, optional
+        Which anchors it takes unless told others; None: the setting ``anchors``.
     supervised : bool
         Whether it learns from the target's own labelled train split: an upper row, no transfer.
     """
@@ -74,6 +76,7 @@ class Definition:
     inputs: Inputs = "encoder"
     vowels: bool = False
     coral: bool = False
+    anchors: str | None = None
     supervised: bool = False
 
 
@@ -93,7 +96,7 @@ METHODS: dict[str, Definition] = {
     "la": Definition("layer anchoring", learn_anchored, TrainConfig, "anchors", None, coral=True),
     "la-class": Definition(
         "layer anchoring by classes, no label of the target", learn_class_aligned, ClassAlignmentConfig,
-        "anchors", "speaker",
+        "anchors", "speaker", anchors="auto:label-free",
     ),
     "pa": Definition(
         "phonetic anchoring, top layer", learn_phonetic, PhoneticConfig, "top",
@@ -286,7 +289,7 @@ def define_method(
     if definition.layers == "anchors":
         if choose is None:
             raise ValueError(f"choose: method {request.name!r} needs anchors, got None")
-        anchors = choose(request.argument or settings.config.anchors)
+        anchors = choose(request.argument or definition.anchors or settings.config.anchors)
         folder = f"{request.name}-{parse_anchors(anchors.asked).slug}" + SUFFIX * request.self_trained
         read = anchors.layers
     elif definition.layers == "all":

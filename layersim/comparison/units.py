@@ -95,6 +95,7 @@ class Job:
     def name(self) -> str:
         """The method in a table and in a folder's name: ``la`` on the Group, ``la-best``, ``probe-3``."""
         word = re.sub(r"^la:auto(?=$|\+)", "la", parse_method(self.word).word)
+        word = re.sub(r"^la-class:auto:label-free(?=$|\+)", "la-class", word)
         return word.replace(":", "-").replace(",", "-")
 
     @property
@@ -273,8 +274,8 @@ def _request(job: Job, seed: int) -> dict[str, Any]:
         settings.pop(name, None)
     document = {
         "method": request.word,
-        "anchors": request.argument or job.train.config.anchors if asked.coral else None,
-        "rank": job.rank.config.model_dump(mode="json") if asked.coral else None,
+        "anchors": asked.anchors.asked if asked.anchors else None,
+        "rank": job.rank.config.model_dump(mode="json") if asked.anchors else None,
         "layers": list(asked.layers),
         "standardise": asked.standardise,
         "settings": settings,
