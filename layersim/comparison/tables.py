@@ -72,8 +72,9 @@ def method_table(
     predictions : callable
         Gives each run's predictions.
     groups : mapping
-        Group to its methods, in the order of the rows; ``*`` and the like stand for several. A self-trained method (the method and
-        ``+self-train``) stands behind the group's own; a method that is in no group stands under "others".
+        Group to its methods, in the order of the rows; ``*`` stands for anything. A self-trained method
+        (the method and ``+self-train``) stands behind the group's own; a method that is in no group stands
+        under "others".
     references : sequence of str, at most 2
         Methods to test against.
     replicates : int

@@ -32,7 +32,7 @@ def corpora(
     """Two corpora of five speakers, opened by their names; figures are left out, which decide nothing."""
     found = {"german": corpus_of("german", seed=1), "english": corpus_of("english", seed=2, shift=1.0)}
     monkeypatch.setattr("layersim.features.dataset.open_corpus", lambda _, name: found[name])
-    monkeypatch.setattr(compare_module, "draw_comparison", lambda *_: None)
+    monkeypatch.setattr(compare_module, "draw_comparison", lambda *_: [])
     return found
 
 
@@ -93,7 +93,7 @@ def test_the_tables_are_written_as_text_csv_and_latex_and_printed(
     found = run(workspace, methods=["cc", "la:2,3", "la:all"])
     assert {file.name for file in found.folder.iterdir() if file.is_file()} == {
         "results.csv", "methods.txt", "methods.csv", "methods.tex", "anchors.txt", "anchors.csv",
-        "anchors.tex", "run.json",
+        "anchors.tex", "tables.json", "run.json",
     }  # fmt: skip
     printed = found.to_table()
     assert (found.folder / "methods.txt").read_text("utf-8") in printed
