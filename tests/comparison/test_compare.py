@@ -83,7 +83,7 @@ def test_every_unit_tests_every_target_utterance_once_and_its_score_is_scikit_le
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     assert [trial["layers"] for trial in metrics["trials"]] == [["2", "3"]] * 5
     assert {file.name for file in folder.iterdir()} == {
-        "predictions.csv", "metrics.json", "request.json", "run.json",
+        "predictions.csv", "metrics.json", "curves.csv", "request.json", "run.json",
     }  # fmt: skip
 
 
