@@ -131,7 +131,6 @@ class DeepWccn(nn.Module):
             precise = x if x.dtype == torch.float64 else x.float()
             return (precise @ self.transform.to(precise.dtype)).to(x.dtype)
 
-    @torch.no_grad()
     def _update(self, x: Tensor, labels: Tensor) -> None:
         classes = len(self.measured)
         if labels.shape != x.shape[:1]:
