@@ -55,7 +55,7 @@ class FinetuneConfig(MethodConfig):
     )
     clip: float = setting(
         1.0,
-        "la: largest norm of a step's gradient, of encoder and classifier each, above which it is scaled down "
+        "la: largest norm of a step's gradient, of encoder and classifier each; a larger one is scaled down "
         "(not in source)",
         gt=0,
     )
