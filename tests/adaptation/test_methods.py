@@ -22,8 +22,8 @@ from layersim.settings import resolve_settings
 LAYERS = ["0", "1", "2", "3"]
 ISSUE = (
     "cc", "cc-std", "cc-std-all", "cc-spk", "probe", "ensemble", "fewshot", "pa", "pa-avg", "pa-atn", "la",
-    "dann", "dann-conv1d", "dann-resnet50", "supervised", "wccn", "egemaps-rf", "egemaps-rf-wccn", "emobase-rf",
-    "emobase-rf-wccn",
+    "dann", "dann-conv1d", "dann-resnet50", "supervised", "wccn", "egemaps-rf", "egemaps-rf-wccn",
+    "emobase-rf", "emobase-rf-wccn",
 )  # fmt: skip
 
 
