@@ -63,6 +63,8 @@ class Definition:
         Whether the setting ``gamma`` bears on it.
     anchors : str, optional
         Which anchors it takes unless told others; None: the setting ``anchors``.
+    seeded : bool
+        Whether a seed bears on it; a comparison runs a method once on which none does.
     supervised : bool
         Whether it learns from the target's own labelled train split: an upper row, no transfer.
     """
@@ -77,6 +79,7 @@ class Definition:
     vowels: bool = False
     coral: bool = False
     anchors: str | None = None
+    seeded: bool = True
     supervised: bool = False
 
 
@@ -92,11 +95,13 @@ METHODS: dict[str, Definition] = {
     "cc-spk-all": Definition(
         "all layers, each speaker standardised", _classify, TrainConfig, "all", "speaker"
     ),
-    "probe": Definition("logistic regression on one layer", learn_probe, ProbeConfig, "argument"),
+    "probe": Definition(
+        "logistic regression on one layer", learn_probe, ProbeConfig, "argument", seeded=False
+    ),
     "la": Definition("layer anchoring", learn_anchored, TrainConfig, "anchors", None, coral=True),
     "la-class": Definition(
         "layer anchoring by classes, no label of the target", learn_class_aligned, ClassAlignmentConfig,
-        "anchors", "speaker", anchors="auto:label-free",
+        "anchors", "speaker", anchors="auto:label-free", seeded=False,
     ),
     "pa": Definition(
         "phonetic anchoring, top layer", learn_phonetic, PhoneticConfig, "top",

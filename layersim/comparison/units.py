@@ -101,8 +101,9 @@ class Job:
 
     @property
     def seeds(self) -> range:
-        """The seeds asked for."""
-        return range(self.config.seed, self.config.seed + self.config.seeds)
+        """The seeds asked for; one, where a seed bears on nothing."""
+        count = self.config.seeds if parse_method(self.word).definition.seeded else 1
+        return range(self.config.seed, self.config.seed + count)
 
     @cached_property
     def corpora(self) -> dict[str, CorpusFeatures]:
