@@ -6,8 +6,8 @@ Usage, after ``layersim align`` and ``layersim extract`` in the workspace::
 
 Every setting is tried in every direction between the workspace's corpora, on speaker folds of the target
 whose test speakers nothing has heard. To try many settings on the corpora that one reports on flatters them.
-So the last lines choose for each direction the setting with the best mean over the directions to *other* targets: no
-label of the target takes part in that choice. Everything is deterministic; there are no seeds.
+So the last lines choose for each direction the setting with the best mean over the directions to *other*
+targets: no label of the target takes part in that choice. Everything is deterministic; there are no seeds.
 """
 
 from __future__ import annotations
