@@ -54,8 +54,8 @@ def extract(
     """Run the encoder over every corpus and cache all its layers, pooled over utterances and phones.
 
     Can be killed at any time: the next run goes on where it stopped. --force replaces caches that were made
-    otherwise; one that was made the same way is kept (delete its folder to make it anew). --acoustic makes the
-    features that classical methods and small convolutional networks read; no encoder runs.
+    otherwise; one that was made the same way is kept (delete its folder to make it anew). --acoustic makes
+    the features that classical methods and small convolutional networks read; no encoder runs.
     """
     from layersim.features.extract import ExtractConfig
     from layersim.features.extract import extract as extract_stage

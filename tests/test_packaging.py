@@ -34,7 +34,9 @@ def imported() -> set[str]:
 
 
 def test_every_library_that_the_code_imports_is_installed_with_it() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
     required = {plain(requirement) for requirement in PROJECT["project"]["dependencies"]}
+    required |= {plain(one) for extra, ones in extras.items() if extra != "dev" for one in ones}
     distributions = packages_distributions()
     missing = {
         name

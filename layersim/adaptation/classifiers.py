@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from layersim.adaptation.data import LabelledFeatures
-from layersim.adaptation.settings import MethodConfig
+from layersim.adaptation.settings import BalancedMethodConfig
 from layersim.adaptation.task import Probabilities, guesses
 from layersim.metrics import uar
 
@@ -22,7 +22,7 @@ def flatten(features: Tensor) -> Flat:
     return np.asarray(features.flatten(start_dim=1).double().numpy())
 
 
-def balance(config: MethodConfig) -> Literal["balanced"] | None:
+def balance(config: BalancedMethodConfig) -> Literal["balanced"] | None:
     """Return scikit-learn's word for the setting ``class_weights``; its weights are those of the networks."""
     return "balanced" if config.class_weights == "balanced" else None
 

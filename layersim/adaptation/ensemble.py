@@ -36,7 +36,7 @@ from layersim.adaptation.classifiers import (
     spread,
     validation_uar,
 )
-from layersim.adaptation.settings import MethodConfig
+from layersim.adaptation.settings import BalancedMethodConfig
 from layersim.adaptation.task import Learned, Probabilities, Task
 from layersim.settings import setting
 from layersim.workspace import Progress, no_progress
@@ -47,7 +47,7 @@ MEMBERS: tuple[Member, ...] = ("svm", "forest", "tree")
 SCORE_SHARE = 0.01  # of a probability: one vote of up to 98 members outweighs every difference of scores
 
 
-class EnsembleConfig(MethodConfig):
+class EnsembleConfig(BalancedMethodConfig):
     """Settings of the vote. Those of networks (epochs, batch, learning rate ...) mean nothing to it."""
 
     section: ClassVar[str] = "train.ensemble"

@@ -48,14 +48,14 @@ from layersim.adaptation.prototypes import (
     prototype_logits,
     refine,
 )
-from layersim.adaptation.settings import MethodConfig
+from layersim.adaptation.settings import NetworkMethodConfig
 from layersim.adaptation.task import Learned, Probabilities, Task
 from layersim.errors import LayersimError
 from layersim.settings import setting
 from layersim.workspace import Progress, no_progress
 
 
-class FewshotConfig(MethodConfig):
+class FewshotConfig(NetworkMethodConfig):
     """How episodes are drawn, compared and adapted."""
 
     section: ClassVar[str] = "train.fewshot"

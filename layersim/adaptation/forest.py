@@ -15,7 +15,7 @@ from torch import Tensor
 
 from layersim.adaptation.batches import class_numbers, streams
 from layersim.adaptation.classifiers import Flat, balance, class_probabilities, flatten, validation_uar
-from layersim.adaptation.settings import MethodConfig
+from layersim.adaptation.settings import BalancedMethodConfig
 from layersim.adaptation.task import Learned, Probabilities, Task
 from layersim.settings import setting
 from layersim.workspace import Progress, no_progress
@@ -26,7 +26,7 @@ Whiten = Callable[[Flat, Sequence[str], float], NDArray[np.float64]]
 """Measures B (F, F) of features, their emotions and a smoothing; ``features @ B`` are whitened."""
 
 
-class ForestConfig(MethodConfig):
+class ForestConfig(BalancedMethodConfig):
     """Settings of the forest. Those of networks (epochs, batch, learning rate ...) mean nothing to it."""
 
     section: ClassVar[str] = "train.forest"

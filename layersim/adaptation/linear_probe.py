@@ -23,14 +23,14 @@ from torch import Tensor
 
 from layersim.adaptation.batches import class_numbers, class_weights
 from layersim.adaptation.loop import VALIDATION, source_validation
-from layersim.adaptation.settings import MethodConfig
+from layersim.adaptation.settings import BalancedMethodConfig
 from layersim.adaptation.task import Learned, Probabilities, Task
 from layersim.settings import setting
 from layersim.similarity.probe import fit_logistic
 from layersim.workspace import Progress, no_progress
 
 
-class ProbeConfig(MethodConfig):
+class ProbeConfig(BalancedMethodConfig):
     """How the linear probe is trained."""
 
     section: ClassVar[str] = "train.probe"

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from layersim.adaptation.anchored import learn_anchored
 from layersim.adaptation.anchors import Anchors, parse_anchors
+from layersim.adaptation.class_alignment import ClassAlignmentConfig, learn_class_aligned
 from layersim.adaptation.dann.learn import learn_dann
 from layersim.adaptation.dann.settings import DannConfig
 from layersim.adaptation.ensemble import EnsembleConfig, learn_ensemble
@@ -60,6 +61,10 @@ class Definition:
         Whether it compares vowel segments.
     coral : bool
         Whether the setting ``gamma`` bears on it.
+    anchors : str, optional
+        Which anchors it takes unless told others; None: the setting ``anchors``.
+    seeded : bool
+        Whether a seed bears on it; a comparison runs a method once on which none does.
     supervised : bool
         Whether it learns from the target's own labelled train split: an upper row, no transfer.
     """
@@ -73,6 +78,8 @@ class Definition:
     inputs: Inputs = "encoder"
     vowels: bool = False
     coral: bool = False
+    anchors: str | None = None
+    seeded: bool = True
     supervised: bool = False
 
 
@@ -88,8 +95,14 @@ METHODS: dict[str, Definition] = {
     "cc-spk-all": Definition(
         "all layers, each speaker standardised", _classify, TrainConfig, "all", "speaker"
     ),
-    "probe": Definition("logistic regression on one layer", learn_probe, ProbeConfig, "argument"),
+    "probe": Definition(
+        "logistic regression on one layer", learn_probe, ProbeConfig, "argument", seeded=False
+    ),
     "la": Definition("layer anchoring", learn_anchored, TrainConfig, "anchors", None, coral=True),
+    "la-class": Definition(
+        "layer anchoring by classes, no label of the target", learn_class_aligned, ClassAlignmentConfig,
+        "anchors", "speaker", anchors="auto:label-free", seeded=False,
+    ),
     "pa": Definition(
         "phonetic anchoring, top layer", learn_phonetic, PhoneticConfig, "top",
         fixed={"layers_use": "top"}, vowels=True,
@@ -281,7 +294,7 @@ def define_method(
     if definition.layers == "anchors":
         if choose is None:
             raise ValueError(f"choose: method {request.name!r} needs anchors, got None")
-        anchors = choose(request.argument or settings.config.anchors)
+        anchors = choose(request.argument or definition.anchors or settings.config.anchors)
         folder = f"{request.name}-{parse_anchors(anchors.asked).slug}" + SUFFIX * request.self_trained
         read = anchors.layers
     elif definition.layers == "all":

@@ -32,7 +32,7 @@ from layersim.adaptation.contrastive import contrastive_loss, triplet_loss
 from layersim.adaptation.data import VowelSegments
 from layersim.adaptation.loop import require_finite, run_epochs, source_validation
 from layersim.adaptation.phonetic_network import PhoneticClassifier
-from layersim.adaptation.settings import LAYER_ANCHORING, MethodConfig
+from layersim.adaptation.settings import LAYER_ANCHORING, NetworkMethodConfig
 from layersim.adaptation.task import Learned, Probabilities, Task
 from layersim.adaptation.vowel_anchors import choose_anchors
 from layersim.errors import LayersimError
@@ -44,7 +44,7 @@ PHONETIC_ANCHORING = "Upadhyay et al. 2023, phonetic anchoring"
 LayersUse = Literal["top", "average", "attention"]
 
 
-class PhoneticConfig(MethodConfig):
+class PhoneticConfig(NetworkMethodConfig):
     """Settings of ``pa``, ``pa-avg`` and ``pa-atn``."""
 
     section: ClassVar[str] = "train.pa"

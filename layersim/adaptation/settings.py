@@ -22,7 +22,17 @@ LAYER_ANCHORING = "Upadhyay et al. 2024, layer anchoring"
 Standardise = Literal["corpus", "speaker", "source"]
 
 
-class NetworkConfig(StageConfig):
+class BalancedConfig(StageConfig):
+    """What everything that learns from labels shares."""
+
+    class_weights: Literal["balanced", "none"] = setting(
+        "balanced",
+        "cross-entropy weight per class: balanced = N / (C · N_c) over the source's train split "
+        "(not in source)",
+    )
+
+
+class NetworkConfig(BalancedConfig):
     """What every small network on cached features is trained with."""
 
     epochs: int = setting(100, "most passes over the source's train split (not in source)", ge=1)
@@ -47,15 +57,10 @@ class NetworkConfig(StageConfig):
     dropout: float = setting(
         0.3, "share of projected features dropped in training (not in source)", ge=0, lt=1
     )
-    class_weights: Literal["balanced", "none"] = setting(
-        "balanced",
-        "cross-entropy weight per class: balanced = N / (C · N_c) over the source's train split "
-        "(not in source)",
-    )
 
 
-class MethodConfig(NetworkConfig):
-    """One method's settings: ``section`` is ``train.NAME``; what no source states is marked so.
+class MethodConfig(StageConfig):
+    """One method's own settings: ``section`` is ``train.NAME``; what no source states is marked so.
 
     A preset holds values that the method's source states, and nothing else.
     """
@@ -63,6 +68,14 @@ class MethodConfig(NetworkConfig):
     paper: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     unstated: ClassVar[str] = "default (not in source)"
+
+
+class BalancedMethodConfig(MethodConfig, BalancedConfig):
+    """A method without epochs."""
+
+
+class NetworkMethodConfig(MethodConfig, NetworkConfig):
+    """A method that trains a network."""
 
 
 class TrainConfig(NetworkConfig):

@@ -193,9 +193,10 @@ def train_pair(
     runs = len(methods) * config.seeds
     for place, method in enumerate(methods):
         data = read_method(method, corpora[method.definition.inputs], classes)
-        batch = min(method.settings.config.batch, len(data.source_train), len(data.target_train))
+        asked = getattr(method.settings.config, "batch", len(data.source_train))
+        batch = min(asked, len(data.source_train), len(data.target_train))
         if not counts and not method.definition.supervised:
-            notes += _data_notes(data, source.name, target.name, classes, batch, method.settings.config.batch)
+            notes += _data_notes(data, source.name, target.name, classes, batch, asked)
             counts = {
                 "source_train": data.source_train.counts(classes),
                 "source_validation": data.source_validation.counts(classes),

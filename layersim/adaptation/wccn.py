@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
 from layersim.adaptation.loop import require_finite, run_epochs, source_validation
-from layersim.adaptation.settings import MethodConfig
+from layersim.adaptation.settings import NetworkMethodConfig
 from layersim.adaptation.task import Learned, Probabilities, Task
 from layersim.adaptation.within_class import DeepWccn, plain_wccn
 from layersim.settings import setting
@@ -42,7 +42,7 @@ SHARED = {
 }
 
 
-class WccnConfig(MethodConfig):
+class WccnConfig(NetworkMethodConfig):
     """Settings of Deep-WCCN, on cached features and end to end.
 
     The source tuned weight decay, dropout, λ and β per training set: DECH (German + Mandarin), DEEN (German +

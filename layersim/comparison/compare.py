@@ -7,6 +7,7 @@ Runs every unit that is missing (`layersim.comparison.running`) and writes what 
     methods.txt  .csv  .tex       the table of methods
     anchors.txt  .csv  .tex       the table of anchor sets, where there are several
     figures/*.png  .svg           see `layersim.comparison.drawing`
+    tables.json                   the tables and the figures' captions, for the report
     run.json                      written last
 
 ``results.csv`` names every unit that this comparison asked for; units of other methods stay in their folders.
@@ -29,8 +30,9 @@ from layersim.comparison.tables import anchor_table, method_table
 from layersim.provenance import write_run
 from layersim.settings import Settings
 from layersim.similarity.settings import RankConfig
-from layersim.workspace import Progress, Workspace, no_progress, write_text
+from layersim.workspace import Progress, Workspace, no_progress, write_json, write_text
 
+TABLES = "tables.json"
 PUBLISHED = ("layer-anchoring", "anchor-sets")
 
 
@@ -117,10 +119,23 @@ def compare(
         write_text(folder / f"{name}.txt", table.to_text())
         write_text(folder / f"{name}.csv", table.to_csv())
         write_text(folder / f"{name}.tex", table.to_latex())
-    draw_comparison(units, tables, folder / "figures")
+    captions = draw_comparison(units, tables, folder / "figures")
+    write_json(folder / TABLES, {"tables": [_page(table) for table in tables.values()], "figures": captions})
     write_run(folder, "compare", {}, settings, {}, {"units": len(units.results)})
     shown = tuple(published_table(name) for name in PUBLISHED) if with_published else ()
     return Comparison(units, tables, folder, shown)
+
+
+def _page(table: Table) -> dict[str, Any]:
+    """Return a table as the report's page shows it."""
+    return {
+        "title": table.title,
+        "rows_are": table.rows_are,
+        "directions": [{"name": name, "columns": columns} for name, columns in table.directions()],
+        "encoders": [column.encoder for column in table.columns],
+        "rows": table.to_html_rows(),
+        "notes": list(table.notes),
+    }
 
 
 def _records(frame: Any) -> list[dict[str, Any]]:

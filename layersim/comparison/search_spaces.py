@@ -16,6 +16,7 @@ import tomlkit
 from pydantic import ValidationError
 from tomlkit.exceptions import TOMLKitError
 
+from layersim.adaptation.class_alignment import ClassAlignmentConfig
 from layersim.adaptation.dann.settings import DannConfig
 from layersim.adaptation.ensemble import EnsembleConfig
 from layersim.adaptation.fewshot import FewshotConfig
@@ -23,10 +24,10 @@ from layersim.adaptation.forest import ForestConfig
 from layersim.adaptation.linear_probe import ProbeConfig
 from layersim.adaptation.methods import Method
 from layersim.adaptation.phonetic import PhoneticConfig
-from layersim.adaptation.settings import NetworkConfig, TrainConfig
+from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.wccn import WccnConfig
 from layersim.errors import LayersimError
-from layersim.settings import FLAG, refuse_unknown
+from layersim.settings import FLAG, StageConfig, refuse_unknown
 
 DIGITS = 4  # a setting is tried with so many: more would be noise in layersim.toml
 
@@ -98,7 +99,7 @@ _NETWORK: dict[str, Dimension] = {
 }
 _PROJECTION: dict[str, Dimension] = {"projection": Choice((32, 64, 128, 256))}
 
-SPACES: dict[type[NetworkConfig], dict[str, Dimension]] = {
+SPACES: dict[type[StageConfig], dict[str, Dimension]] = {
     TrainConfig: {**_NETWORK, **_PROJECTION, "gamma": Range(1e-3, 10.0, log=True)},
     WccnConfig: {  # alpha, beta and crop_seconds are of fine-tuning only, which is not searched
         **_NETWORK,
@@ -132,11 +133,17 @@ SPACES: dict[type[NetworkConfig], dict[str, Dimension]] = {
         "leaf": Range(1, 20, whole=True),
     },
     ForestConfig: {"depth": Range(2, 12, whole=True), "smoothing": Range(0.0, 1.0)},
+    ClassAlignmentConfig: {
+        "components": Choice((50, 100, 200, 400)),
+        "shrinkage": Range(0.05, 1.0),
+        "balance": Range(0.0, 1.0),
+        "weight": Range(0.1, 10.0, log=True),
+    },
     ProbeConfig: {},  # chooses its one setting by the source's validation split itself
 }
 
 # A setting that means something only while another has one of these values.
-ONLY_WITH: dict[type[NetworkConfig], dict[str, tuple[str, tuple[Any, ...]]]] = {
+ONLY_WITH: dict[type[StageConfig], dict[str, tuple[str, tuple[Any, ...]]]] = {
     WccnConfig: {"smoothing": ("whitening", (True,))},
     DannConfig: {
         "projection": ("encoder", ("features", "conv1d")),
@@ -201,7 +208,7 @@ def search_space(method: Method, words: Sequence[str] = ()) -> dict[str, Dimensi
     return space
 
 
-def parse_dimension(word: str, model: type[NetworkConfig]) -> tuple[str, Dimension]:
+def parse_dimension(word: str, model: type[StageConfig]) -> tuple[str, Dimension]:
     """Read ``KEY=LOW:HIGH``, ``KEY=LOW:HIGH:log``, ``KEY=A|B|C`` or ``KEY=VALUE``.
 
     Raises
@@ -258,7 +265,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _require_allowed(config: NetworkConfig, name: str, value: Any) -> None:
+def _require_allowed(config: StageConfig, name: str, value: Any) -> None:
     try:
         type(config).model_validate({**config.model_dump(), name: value})
     except ValidationError as error:

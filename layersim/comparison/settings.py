@@ -74,7 +74,9 @@ class TuneConfig(StageConfig):
         "the source's validation speakers; entropy: negative mean entropy of the predictions for the "
         "unlabelled target; snd: soft neighbourhood density of these predictions (Saito et al. 2021)",
     )
-    seeds: int = setting(3, "runs per trial, each with a seed of its own", ge=1)
+    seeds: int = setting(
+        3, "runs per trial, each with a seed of its own; one, where a seed bears on nothing", ge=1
+    )
     seed: int = setting(0, "seed of the search and of a trial's first run; its others count up", ge=0)
     startup: int = setting(
         10,

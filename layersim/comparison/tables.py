@@ -16,6 +16,7 @@ Source: Upadhyay, Busso & Lee, Interspeech 2024, arXiv 2407.04966, tables 1 and 
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,8 +32,10 @@ from layersim.comparison.tested import Predictions, Results
 REFERENCES = ("cc-std-all", "la")
 
 METHOD_GROUPS: Mapping[str, tuple[str, ...]] = {
-    "top layer only": ("cc", "cc-std", "cc-spk", "ensemble", "fewshot", "pa", "dann", "wccn"),
-    "with layers": ("cc-std-all", "cc-spk-all", "pa-avg", "pa-atn", "la"),
+    "top layer only": (
+        "cc", "cc-std", "cc-spk", "ensemble", "fewshot", "pa", "dann", "wccn", "wccn-off",
+    ),
+    "with layers": ("cc-std-all", "cc-spk-all", "probe-*", "pa-avg", "pa-atn", "la", "la-class*"),
     "other features": (
         "ensemble-egemaps", "egemaps-rf", "egemaps-rf-wccn", "emobase-rf", "emobase-rf-wccn", "dann-conv1d",
         "dann-resnet50",
@@ -69,8 +72,9 @@ def method_table(
     predictions : callable
         Gives each run's predictions.
     groups : mapping
-        Group to its methods, in the order of the rows. A self-trained method (the method and
-        ``+self-train``) stands behind the group's own; a method that is in no group stands under "others".
+        Group to its methods, in the order of the rows; ``*`` stands for anything. A self-trained method
+        (the method and ``+self-train``) stands behind the group's own; a method that is in no group stands
+        under "others".
     references : sequence of str, at most 2
         Methods to test against.
     replicates : int
@@ -88,10 +92,12 @@ def method_table(
     methods = [method for method in found.methods if anchor_name(method) is None or method == "la"]
     layout = []
     for name, members in groups.items():
-        own = [member for member in members if member in methods]
+        plain = [method for method in methods if not method.endswith(_SELF_TRAINED)]
+        own = list(dict.fromkeys(found for member in members for found in fnmatch.filter(plain, member)))
         own += [
             method for method in methods
-            if method not in own and method.removesuffix(_SELF_TRAINED) in members
+            if method not in plain
+            and any(fnmatch.fnmatch(method.removesuffix(_SELF_TRAINED), member) for member in members)
         ]  # fmt: skip
         layout.append(_Layout(name, [(method, method) for method in own]))
     placed = {method for group in layout for _, method in group.rows}

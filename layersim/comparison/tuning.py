@@ -144,6 +144,8 @@ def tune_pair(
     classes = shared_classes(source, target, train.config.emotions)
     method = define_method(request.word, source.cache.layers, train, choose, own)
     space = _space(method, settings)
+    if not method.definition.seeded:
+        config = config.model_copy(update={"seeds": 1})  # every run would be the same
     data = read_for_search(method, source, target, classes)
     inputs = {name: found for name, found in data.hashes().items() if name != "target_test"}
     if method.anchors and method.anchors.ranking:

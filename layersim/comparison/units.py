@@ -5,6 +5,7 @@ A unit has a folder ``SOURCE-to-TARGET/METHOD/seed-K`` below the protocol's and 
     request.json       what is asked: settings, inputs, trials, seed
     trial-1.csv ...    predictions of one trial's test set, as it is done
     predictions.csv    of all trials together, with a column ``trial``
+    curves.csv         of all trainings, with a column ``trial``; of methods with epochs
     metrics.json       scores of these, and what each trial's training had to say
     run.json           written last: the unit is finished
 
@@ -30,7 +31,7 @@ import torch
 from layersim.adaptation.anchors import Anchors, Kind, choose_anchors
 from layersim.adaptation.evaluate import predict_part, score
 from layersim.adaptation.methods import Method, OwnSettings, define_method, parse_method
-from layersim.adaptation.run import METRICS, PREDICTIONS, read_predictions
+from layersim.adaptation.run import CURVES, METRICS, PREDICTIONS, read_predictions
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import open_features, read_method
 from layersim.comparison.settings import CompareConfig
@@ -95,12 +96,14 @@ class Job:
     def name(self) -> str:
         """The method in a table and in a folder's name: ``la`` on the Group, ``la-best``, ``probe-3``."""
         word = re.sub(r"^la:auto(?=$|\+)", "la", parse_method(self.word).word)
+        word = re.sub(r"^la-class:auto:label-free(?=$|\+)", "la-class", word)
         return word.replace(":", "-").replace(",", "-")
 
     @property
     def seeds(self) -> range:
-        """The seeds asked for."""
-        return range(self.config.seed, self.config.seed + self.config.seeds)
+        """The seeds asked for; one, where a seed bears on nothing."""
+        count = self.config.seeds if parse_method(self.word).definition.seeded else 1
+        return range(self.config.seed, self.config.seed + count)
 
     @cached_property
     def corpora(self) -> dict[str, CorpusFeatures]:
@@ -199,6 +202,7 @@ def _run(job: Job, seeds: Sequence[int], done: Callable[[], None]) -> None:
                     "source_validation_uar": _uar(validated),
                     "details": dict(learned.details),
                     "notes": list(data.notes),
+                    "curves": _finite(learned.curves),
                 })  # fmt: skip
                 done()
         else:
@@ -209,6 +213,14 @@ def _run(job: Job, seeds: Sequence[int], done: Callable[[], None]) -> None:
     method = method or job.method(job.trials[0])
     for seed in seeds:
         _finish(job, seed, method, said[seed])
+
+
+def _finite(curves: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return the rows of a training's curves; None where a quantity has no value."""
+    if curves is None:
+        return []
+    known = curves.astype(object).where(curves.notna(), None)
+    return [dict(zip(known.columns, row, strict=True)) for row in known.itertuples(index=False)]
 
 
 def _uar(predictions: pd.DataFrame) -> float:
@@ -233,9 +245,12 @@ def _finish(job: Job, seed: int, method: Method, said: list[dict[str, Any]]) -> 
     for number, trial in enumerate(said, start=1):
         part = read_predictions(folder, f"trial-{number}.csv")
         parts.append(part.assign(trial=trial["trial"]))
+    curves = [pd.DataFrame(trial.pop("curves")).assign(trial=trial["trial"]) for trial in said]
     predictions = pd.concat(parts, ignore_index=True)
     scores = score(predictions, job.classes, job.config.bootstraps)
     write_text(folder / PREDICTIONS, predictions.to_csv(index=False, lineterminator="\n"))
+    if not all(curve.empty for curve in curves):
+        write_text(folder / CURVES, pd.concat(curves).to_csv(index=False, lineterminator="\n"))
     write_json(folder / METRICS, {
         "method": method.name,
         "seed": seed,
@@ -273,8 +288,8 @@ def _request(job: Job, seed: int) -> dict[str, Any]:
         settings.pop(name, None)
     document = {
         "method": request.word,
-        "anchors": request.argument or job.train.config.anchors if asked.coral else None,
-        "rank": job.rank.config.model_dump(mode="json") if asked.coral else None,
+        "anchors": asked.anchors.asked if asked.anchors else None,
+        "rank": job.rank.config.model_dump(mode="json") if asked.anchors else None,
         "layers": list(asked.layers),
         "standardise": asked.standardise,
         "settings": settings,

@@ -11,7 +11,8 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from layersim.figures.style import (
-    GREY,
+    CHANCE,
+    HATCHES,
     INK,
     LEGEND_LINE,
     PALETTE,
@@ -25,8 +26,7 @@ from layersim.figures.style import (
     title_height,
     wrapped,
 )
-
-_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
+from layersim.figures.values import intervals
 
 
 def bars_with_intervals(
@@ -68,16 +68,7 @@ def bars_with_intervals(
         raise ValueError(f"values: expected shape (groups, series); got {table.shape}")
     require_labels("group_labels", group_labels, table.shape[0], "group")
     require_labels("series_labels", series_labels, table.shape[1], "series")
-    if (low is None) != (high is None):
-        raise ValueError("low and high: give both or neither")
-    lows, highs = (np.full(table.shape, np.nan) if side is None else np.asarray(side, dtype=np.float64)
-                   for side in (low, high))  # fmt: skip
-    if lows.shape != table.shape or highs.shape != table.shape:
-        raise ValueError(
-            f"low, high: expected the shape of values, {table.shape}; got {lows.shape}, {highs.shape}"
-        )
-    if (lows > highs).any():
-        raise ValueError("low, high: expected low <= high everywhere")
+    lows, highs = intervals(low, high, table.shape)
     with styled():
         groups, series = table.shape
         bar = float(np.clip(6.4 / (groups * (series + 0.7)), 0.2, 0.46))  # inches
@@ -97,7 +88,7 @@ def bars_with_intervals(
             heights = table[:, number]
             drawn = axes.bar(
                 places, heights, width=0.86, color=PALETTE[number % len(PALETTE)],
-                hatch=_HATCHES[number // len(PALETTE) % len(_HATCHES)], edgecolor="white", linewidth=0.6,
+                hatch=HATCHES[number // len(PALETTE) % len(HATCHES)], edgecolor="white", linewidth=0.6,
             )  # fmt: skip
             handles.append(drawn[0])
             axes.vlines(places, lows[:, number], highs[:, number], color=INK, linewidth=1.1)
@@ -109,7 +100,7 @@ def bars_with_intervals(
                                   textcoords="offset points", ha="center", va="bottom",
                                   fontsize=float(np.clip(bar * 20, 5.5, TEXT_SIZE)))  # fmt: skip
         if chance is not None:
-            handles.append(axes.axhline(chance, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)), zorder=3))
+            handles.append(axes.axhline(chance, zorder=3, **CHANCE))
         axes.set_xticks(np.arange(groups) * step + (series - 1) / 2, lines)
         middle = ((groups - 1) * step + series - 1) / 2
         axes.set_xlim(middle - width / bar / 2, middle + width / bar / 2)

@@ -9,11 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from layersim.figures.grid import panel_corners
 from layersim.figures.marks import draw_strip, strip_height
 from layersim.figures.style import (
     BLUE,
+    CHANCE,
     DASHES,
     GREY,
     INK,
@@ -31,8 +33,9 @@ from layersim.figures.style import (
     title_height,
     wrapped,
 )
+from layersim.figures.values import band, series, value_axis
 
-Values = NDArray[np.float64]
+_PANELS_ACROSS = 3  # panels of training curves that stand in one row
 
 
 def layer_curve(
@@ -143,7 +146,8 @@ def training_curves(
         throughout (a method without that quantity) is left out.
     panels : mapping, optional
         Panel title to columns; default `default_panels`. Columns named ``uar``, ``wa``, ``f1`` or
-        ``accuracy`` (also as part of a name) are shares 0..1 and shown in per cent.
+        ``accuracy`` (also as part of a name) are shares 0..1 and shown in per cent; a panel of the domain
+        classifier's accuracy alone (``domain_accuracy``) has a line at chance, 50 %.
     chosen_epoch : int, optional
         The epoch whose weights were kept; a vertical line.
 
@@ -163,32 +167,60 @@ def training_curves(
     if not shown:
         raise ValueError(f"table: no numeric column besides 'epoch'; got {list(table.columns)}")
     with styled():
-        tallest = max(len(columns) for columns in shown.values())
-        heading = wrapped(title, 2.75 * len(shown), 10.5)
+        tallest = max(len(columns) + _has_chance(columns) for columns in shown.values())
+        across = min(len(shown), _PANELS_ACROSS)
+        heading = wrapped(title, 2.75 * across, 10.5)
         legend_height = LEGEND_LINE * (tallest + 1 + (chosen_epoch is not None)) + 0.1
-        figure = new_figure(0.15 + 2.75 * len(shown), 0.52 + 1.9 + legend_height + title_height(heading))
-        for number, (name, columns) in enumerate(shown.items()):
-            axes = axes_at(figure, 0.65 + 2.75 * number, 0.5, 2.1, 1.9)
+        corners = panel_corners(len(shown), across, (2.1, 1.9), (0.65, legend_height + 0.5), (0.65, 0.5))
+        figure = new_figure(
+            0.15 + 2.75 * across, corners[0][1] + 0.02 + 1.9 + legend_height + title_height(heading)
+        )
+        for corner, (name, columns) in zip(corners, shown.items(), strict=True):
+            axes = axes_at(figure, *corner, 2.1, 1.9)
             _panel(axes, table, name, columns, chosen_epoch)
         put_title(figure, heading, 0.2)
     return figure
 
 
 def default_panels(columns: Sequence[str]) -> dict[str, list[str]]:
-    """Sort quantities into panels by their names: shares correct, CORAL, other losses.
+    """Sort quantities into panels by their names: shares correct, CORAL, losses, schedules, the domain's.
 
     >>> default_panels(["loss", "coral", "validation_uar"])
     {'Score': ['validation_uar'], 'Distance of the corpora (CORAL)': ['coral'], 'Loss': ['loss']}
+    >>> default_panels(["lambda", "domain_accuracy"])
+    {'Domain classifier': ['domain_accuracy'], 'Gradient reversal': ['lambda']}
     """
-    panels: dict[str, list[str]] = {"Score": [], "Distance of the corpora (CORAL)": [], "Loss": []}
+    panels: dict[str, list[str]] = {
+        "Score": [], "Distance of the corpora (CORAL)": [], "Loss": [], "Domain classifier": [],
+        "Gradient reversal": [], "Learning rate": [],
+    }  # fmt: skip
     for column in columns:
-        kind = "Score" if _is_share(column) else "Loss"
-        panels["Distance of the corpora (CORAL)" if "coral" in column.lower() else kind].append(column)
+        panels[_kind(column)].append(column)
     return {name: members for name, members in panels.items() if members}
 
 
+def _kind(column: str) -> str:
+    words = _words(column)
+    if "coral" in column.lower():
+        return "Distance of the corpora (CORAL)"
+    if _is_share(column):
+        return "Domain classifier" if "domain" in words else "Score"
+    if "lambda" in words:
+        return "Gradient reversal"
+    return "Learning rate" if {"learning", "rate"} <= words else "Loss"
+
+
+def _words(column: str) -> set[str]:
+    return set(column.lower().replace("-", "_").split("_"))
+
+
 def _is_share(column: str) -> bool:
-    return bool({"uar", "wa", "f1", "accuracy"} & set(column.lower().replace("-", "_").split("_")))
+    return bool({"uar", "wa", "f1", "accuracy"} & _words(column))
+
+
+def _has_chance(columns: Sequence[str]) -> bool:
+    """Tell whether all columns are how often a classifier tells the two corpora apart."""
+    return all(_is_share(column) and "domain" in _words(column) for column in columns)
 
 
 def _drawable(column: pd.Series) -> bool:
@@ -205,6 +237,8 @@ def _panel(
         marker = "o" if len(epochs) == 1 else None  # a line through one point cannot be seen
         axes.plot(epochs, table[column].to_numpy(dtype=np.float64), label=column.replace("_", " "),
                   marker=marker, **look)  # fmt: skip
+    if _has_chance(columns):  # both corpora give as many rows, so guessing is right half the time
+        axes.axhline(0.5, label="chance", **CHANCE)
     if chosen_epoch is not None:
         axes.axvline(chosen_epoch, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), label="kept epoch")
     if all(_is_share(column) for column in columns):
@@ -219,44 +253,3 @@ def _panel(
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderpad=0.1, borderaxespad=0.3, labelspacing=0.3,
                 title=name, title_fontproperties={"weight": "bold", "size": TEXT_SIZE + 0.5},
                 alignment="left", handlelength=2.2)  # fmt: skip
-
-
-def value_axis(drawn: Values) -> tuple[tuple[float, float], list[float]]:
-    """Choose the ends of the value axis, a little beyond the data, and round ticks between them."""
-    finite = drawn[np.isfinite(drawn)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
-    ends = (low - margin, high + margin)
-    ticks = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(*ends)
-    return ends, [float(tick) for tick in ticks if ends[0] <= tick <= ends[1]]
-
-
-def series(name: str, values: ArrayLike, count: int) -> Values:
-    """Take one value per layer.
-
-    Raises
-    ------
-    ValueError
-        If there are not ``count``.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != (count,):
-        raise ValueError(f"{name}: expected shape ({count},), one value per layer; got {array.shape}")
-    return array
-
-
-def band(
-    low_name: str, low: ArrayLike | None, high_name: str, high: ArrayLike | None, count: int
-) -> tuple[Values, Values] | None:
-    """Take the two ends of an interval per layer, or neither.
-
-    Raises
-    ------
-    ValueError
-        If one end is missing, or there are not ``count``.
-    """
-    if low is None and high is None:
-        return None
-    if low is None or high is None:
-        raise ValueError(f"{low_name} and {high_name}: give both or neither")
-    return series(low_name, low, count), series(high_name, high, count)

@@ -166,7 +166,7 @@ def _draw(
     draw_strip(figure, column_labels, marked, left, strip_bottom, width, (-0.5, columns - 0.5))
     figure.text((left + width / 2) / across, (strip_bottom - 0.05) / up, column_title, ha="center", va="top",
                 fontsize=TEXT_SIZE + 0.5)  # fmt: skip
-    _colour_bar(figure, scale, (left + width + 0.16, bottom, 0.13, height), bar_label)
+    colour_bar(figure, scale, (left + width + 0.16, bottom, 0.13, height), bar_label)
     if refused_height:
         hatched = Patch(
             facecolor="white", edgecolor="#9CA3AF", hatch=_HATCH, linewidth=0.5, label=refused_label
@@ -231,9 +231,10 @@ def ink_on(colour: Sequence[float]) -> str:
     return INK if luminance > 0.24 else "white"
 
 
-def _colour_bar(
+def colour_bar(
     figure: Figure, scale: ScalarMappable, place: tuple[float, float, float, float], label: str
 ) -> None:
+    """Draw the colour scale upright at a place: left, bottom, width, height in inches."""
     bar = figure.colorbar(scale, cax=axes_at(figure, *place))
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_locator(

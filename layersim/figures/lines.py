@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
-from layersim.figures.curves import band, series, value_axis
 from layersim.figures.marks import draw_strip, strip_height
 from layersim.figures.style import (
     DASHES,
     LEGEND_LINE,
+    MARKERS,
     PALETTE,
     TEXT_SIZE,
     axes_at,
@@ -26,13 +25,12 @@ from layersim.figures.style import (
     title_height,
     wrapped,
 )
-
-_MARKERS = "osDv^P"  # the lines stay apart in grey print
+from layersim.figures.values import Measured, band, series, value_axis
 
 
 def layer_lines(
     layers: Sequence[str],
-    lines: Mapping[str, tuple[ArrayLike, ArrayLike | None, ArrayLike | None]],
+    lines: Mapping[str, Measured],
     marked: Mapping[str, Sequence[str]] | None = None,
     *,
     title: str = "",
@@ -89,7 +87,7 @@ def layer_lines(
             if interval is not None:
                 axes.vlines(places, *interval, color=colour, linewidth=1.1, alpha=0.6)
             axes.plot(places, value, label=name, color=colour, linestyle=DASHES[number % len(DASHES)],
-                      marker=_MARKERS[number % len(_MARKERS)], markersize=4.0, markeredgecolor="white",
+                      marker=MARKERS[number % len(MARKERS)], markersize=4.0, markeredgecolor="white",
                       markeredgewidth=0.5)  # fmt: skip
         limits = (-0.5, count - 0.5)
         axes.set_xlim(*limits)

@@ -34,7 +34,13 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
 )  # fmt: skip
 INK, GREY, PALE = "#1F2430", "#6B7280", "#E5E7EB"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+CATEGORIES = (*PALETTE, INK)  # seven emotions, each with a colour of its own
+MARKERS = "osDv^PX"  # what a colour tells apart, a shape tells apart too: for grey print
+MARKER_SCALE = {"P": 1.3, "X": 1.3, "v": 1.1, "^": 1.1}  # of the width, for equal visual weight
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)))
+
+CHANCE: dict[str, Any] = {"color": GREY, "linewidth": 1.1, "linestyle": (0, (4, 2))}  # what guessing gives
 
 TEXT_SIZE = 8.0  # points; a figure of 7 inches then prints at 8 points across a two-column page
 TITLE_SIZE = 10.0
@@ -102,7 +108,8 @@ def text_width(texts: Sequence[str], size: float = TEXT_SIZE) -> float:
 
 def wrapped(text: str, width: float, size: float) -> str:
     """Break a text into lines that fit a width in inches, at 0.6 em a letter (DejaVu Sans's mean)."""
-    return "\n".join(textwrap.wrap(text, max(12, int(width * 72 / (0.6 * size))))) if text else ""
+    letters = max(12, int(width * 72 / (0.6 * size)))
+    return "\n".join(textwrap.wrap(text, letters, break_on_hyphens=False))  # "Emo-DB" stays whole
 
 
 def title_height(title: str) -> float:

@@ -19,6 +19,7 @@ from layersim.encoders.checkpoint import EMBEDDED
 from layersim.errors import LayersimError, StageMissingError
 from layersim.provenance import library_versions
 from layersim.report.alignments import alignment_section
+from layersim.report.comparisons import comparison_sections
 from layersim.report.outputs import (
     CorpusOutputs,
     PairOutputs,
@@ -41,15 +42,15 @@ def write_report(workspace: Workspace) -> Path:
     Raises
     ------
     StageMissingError
-        If nothing was ranked or trained yet.
+        If nothing was ranked, trained or compared yet.
     LayersimError
         If what a stage has written is gone or cannot be read.
     """
-    pairs = pair_outputs(workspace)
-    if not pairs:
+    pairs, comparisons = pair_outputs(workspace), comparison_sections(workspace)
+    if not pairs and not comparisons:
         raise StageMissingError(
             f"{workspace.root}: nothing to report with encoder {encoder_slug(workspace.encoder)}. "
-            "Run first: layersim extract, layersim rank, layersim train."
+            "Run first: layersim extract, layersim rank, layersim train; or layersim compare."
         )
     corpora = corpus_outputs(workspace)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -66,7 +67,8 @@ def write_report(workspace: Workspace) -> Path:
         emotions=sorted({emotion for corpus in corpora for emotion in corpus.manifest["emotion"]}),
         corpora=[_corpus_section(corpus) for corpus in corpora],
         pairs=[_pair_section(pair, workspace.report_folder) for pair in pairs],
-        stages=_stages(corpora, pairs),
+        comparisons=comparisons,
+        stages=_stages(corpora, pairs, comparisons),
         versions=list(library_versions().items()),
     )
     file = workspace.report_folder / "index.html"
@@ -236,7 +238,9 @@ def _training_notes(summary: dict[str, Any]) -> list[str]:
     return [*notes, *summary["notes"]]
 
 
-def _stages(corpora: list[CorpusOutputs], pairs: list[PairOutputs]) -> list[dict[str, Any]]:
+def _stages(
+    corpora: list[CorpusOutputs], pairs: list[PairOutputs], comparisons: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """List every run.json that stands behind the page."""
     runs = [(f"align: {corpus.name}", corpus.alignment) for corpus in corpora if corpus.alignment]
     runs += [(f"extract: {corpus.name}", corpus.extraction) for corpus in corpora if corpus.extraction]
@@ -246,6 +250,7 @@ def _stages(corpora: list[CorpusOutputs], pairs: list[PairOutputs]) -> list[dict
         for method in pair.training.summary["methods"] if pair.training else []:
             folder = pair.training.first_run(method) if pair.training else Path()
             runs.append((f"train: {name}, {method['folder']}, first seed", read_json(folder / "run.json")))
+    runs += [(f"compare: {comparison['protocol']}", comparison["run"]) for comparison in comparisons]
     return [
         {
             "title": title,

@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 Run = Callable[..., tuple[int, str, str]]
 
-COMMANDS = ["init", "corpus", "align", "extract", "rank", "train", "predict", "report", "demo"]
+COMMANDS = [
+    "init", "corpus", "align", "extract", "rank", "train", "compare", "tune", "methods", "predict", "report",
+    "demo",
+]  # fmt: skip
 
 
 def test_help_lists_the_commands_in_the_order_of_use(run_cli: Run, tmp_path: Path) -> None:
@@ -46,7 +49,16 @@ def test_help_loads_neither_torch_nor_transformers_nor_pandas() -> None:
 
 
 def test_a_command_outside_a_workspace_says_how_to_make_one_and_exits_1(run_cli: Run, tmp_path: Path) -> None:
-    for command in (["align"], ["extract"], ["rank"], ["train"], ["report"], ["corpus", "check"]):
+    for command in (
+        ["align"],
+        ["extract"],
+        ["rank"],
+        ["train"],
+        ["compare"],
+        ["tune", "cc"],
+        ["report"],
+        ["corpus", "check"],
+    ):
         code, out, err = run_cli(command, tmp_path)
         assert (code, out) == (1, "")
         assert err.startswith("error: ")

@@ -82,6 +82,35 @@ def test_the_three_everyday_commands_work_in_the_demos_workspace(demo: Demo, run
     assert (code, out.strip()) == (0, str(demo.folder / "report" / "index.html")), err
 
 
+def test_methods_are_compared_in_the_demos_workspace_and_the_report_shows_them(
+    demo: Demo, run_cli: Run
+) -> None:
+    asked = [
+        "compare",
+        "--methods",
+        "la-class,la:4,5",
+        "--pairs",
+        "demo-en:demo-zh",
+        "--folds",
+        "2",
+        "--seeds",
+        "1",
+    ]
+    code, out, err = run_cli(asked, demo.folder)
+    assert code == 0, err
+    for method in ("cc-std-all", "cc-spk-all", "la-class", "la-4-5"):
+        assert re.search(rf"^ +{method} +\d+\.\d", out, re.MULTILINE), out
+    code, again, _ = run_cli([*asked, "--json"], demo.folder)
+    assert code == 0
+    cells = json.loads(again)["tables"]["methods"]["cells"]
+    assert {cell["direction"] for cell in cells} == {"demo-en → demo-zh"}
+    code, _, err = run_cli(["report"], demo.folder)
+    assert code == 0, err
+    page = (demo.folder / "report" / "index.html").read_text("utf-8")
+    assert "Methods compared: folds" in page
+    assert f"{100 * next(cell['value'] for cell in cells if cell['method'] == 'la-class'):.1f}" in page
+
+
 def test_with_json_stdout_is_exactly_one_document(demo: Demo, run_cli: Run) -> None:
     for command in (["extract"], ["rank"], ["train"], ["corpus", "check"]):
         code, out, err = run_cli([*command, "--json"], demo.folder)

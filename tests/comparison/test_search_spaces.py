@@ -6,7 +6,7 @@ import pytest
 
 from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.methods import METHODS, Method, OwnSettings, define_method
-from layersim.adaptation.settings import NetworkConfig, TrainConfig
+from layersim.adaptation.settings import TrainConfig
 from layersim.comparison.search_spaces import (
     ONLY_WITH,
     SPACES,
@@ -16,7 +16,7 @@ from layersim.comparison.search_spaces import (
     search_space,
 )
 from layersim.errors import LayersimError
-from layersim.settings import Settings, resolve_settings
+from layersim.settings import Settings, StageConfig, resolve_settings
 
 NETWORK = {"learning_rate", "weight_decay", "dropout"}
 
@@ -32,7 +32,7 @@ def test_every_methods_settings_have_a_space_and_nothing_else_has() -> None:
 
 
 @pytest.mark.parametrize("model", SPACES)
-def test_a_space_names_settings_that_exist_and_values_that_they_allow(model: type[NetworkConfig]) -> None:
+def test_a_space_names_settings_that_exist_and_values_that_they_allow(model: type[StageConfig]) -> None:
     for name, dimension in SPACES[model].items():
         for value in dimension.ends:
             checked = model.model_validate({name: value})
@@ -68,6 +68,7 @@ def test_the_default_is_within_so_that_it_can_be_tried_first() -> None:
         ("pa-atn", {*NETWORK, "projection", "weight", "margin", "attention_rate"}),
         ("egemaps-rf", {"depth"}),
         ("egemaps-rf-wccn", {"depth", "smoothing"}),
+        ("la-class", {"components", "shrinkage", "balance", "weight"}),
         ("ensemble", {"kernel", "penalty", "leaf"}),
     ],
 )

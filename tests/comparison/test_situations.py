@@ -43,7 +43,7 @@ def corpora(corpus_of: Callable[..., CorpusFeatures]) -> dict[str, CorpusFeature
     return found
 
 
-def tested(trials: list[Any]) -> set[tuple[str, str]]:
+def speakers_tested(trials: list[Any]) -> set[tuple[str, str]]:
     rows = [trial.test.table for trial in trials]
     return {pair for table in rows for pair in zip(table["corpus"], table["speaker"], strict=True)}
 
@@ -58,7 +58,7 @@ def test_the_trials_of_a_word_test_every_speaker_of_the_target_and_train_on_what
 ) -> None:
     trials = trials_of(parse_pair(word), corpora, CompareConfig(), EMOTIONS)
     assert len(trials) == 5
-    assert tested(trials) == {(tested_corpus, f"{number:02d}") for number in range(5)}
+    assert speakers_tested(trials) == {(tested_corpus, f"{number:02d}") for number in range(5)}
     for trial in trials:
         assert set(trial.source.restrict("train").table["corpus"]) == trained
 
@@ -72,7 +72,7 @@ def test_the_other_protocols_have_one_trial_and_take_no_merged_corpora(
     corpora: dict[str, CorpusFeatures],
 ) -> None:
     splits = trials_of(parse_pair("one:two"), corpora, CompareConfig(protocol="splits"), EMOTIONS)
-    assert tested(splits) == {("two", "04")}
+    assert speakers_tested(splits) == {("two", "04")}
     whole = trials_of(parse_pair("one:two"), corpora, CompareConfig(protocol="transductive"), EMOTIONS)
     assert [trial.transductive for trial in whole] == [True]
     with pytest.raises(LayersimError, match=r"merges corpora, which is defined on folds"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -94,6 +95,7 @@ def tune(
 ) -> Tune:
     """``tune(word="cc", first=.., second=.., folder=.., train={..}, own=.., force=.., **settings)``."""
     monkeypatch.setattr(saving, "save", lambda *_: None)  # the figure costs more than all trials
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # ten a trial, each a wait for the disk
 
     def run(
         word: str = "cc", *, first: CorpusFeatures = source, second: CorpusFeatures = target,
@@ -465,6 +467,12 @@ def test_self_training_and_forests_are_searched_too(tune: Tune, runs: list[Any])
     assert runs[0]["learning_rate"] == 1e-3 != runs[1]["learning_rate"]
     forest = tune("ensemble", trials=3, seeds=1, own=OwnSettings(tables={"ensemble": {"trees": 5}}))
     assert {type(one.params["leaf"]) for one in forest.tried} == {int}
+
+
+def test_a_method_without_a_seed_is_run_once_a_trial(tune: Tune, runs: list[Any]) -> None:
+    tuned = tune("la-class", trials=3, space=["components=2|4"])
+    assert len(runs) == 3
+    assert tuned.to_json()["seeds"] == [0]
 
 
 def test_the_history_is_drawn_with_trials_below(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:

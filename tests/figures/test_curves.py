@@ -95,6 +95,33 @@ def test_a_wa_inside_a_word_is_no_accuracy():
     assert default_panels(["warmup", "wa"]) == {"Score": ["wa"], "Loss": ["warmup"]}
 
 
+def test_schedules_and_the_domain_classifier_have_panels_of_their_own_and_rows_hold_three():
+    table = pd.DataFrame(
+        {"epoch": [1, 2], "cross_entropy": [1.0, 0.5], "domain_cross_entropy": [0.7, 0.7],
+         "domain_accuracy": [0.9, 0.6], "lambda": [0.0, 1.0], "learning_rate": [0.01, 0.001],
+         "source_validation_uar": [0.3, 0.6]}
+    )  # fmt: skip
+    figure = training_curves(table)
+    panels = {axes.get_legend().get_title().get_text(): axes for axes in figure.axes}
+    assert list(panels) == ["Score", "Loss", "Domain classifier", "Gradient reversal", "Learning rate"]
+    domain = panels["Domain classifier"]
+    assert legend(domain) == ["domain accuracy", "chance"]
+    assert domain.lines[1].get_ydata() == [0.5, 0.5]
+    assert domain.get_ylim()[0] < 0.5
+    assert domain.yaxis.get_major_formatter()(0.5) == "50 %"
+    assert panels["Gradient reversal"].lines[0].get_ydata().tolist() == [0.0, 1.0]
+    assert panels["Learning rate"].lines[0].get_ydata().tolist() == [0.01, 0.001]
+    assert all(len(axes.lines) == len(legend(axes)) for axes in figure.axes)
+    tops = [round(axes.get_position().y1, 6) for axes in figure.axes]
+    assert tops[0] == tops[1] == tops[2] > tops[3] == tops[4]
+
+
+def test_a_score_beside_the_domain_accuracy_takes_its_chance_line_away():
+    table = pd.DataFrame({"epoch": [1], "domain_accuracy": [0.9], "uar": [0.5]})
+    figure = training_curves(table, panels={"Both": ["domain_accuracy", "uar"]})
+    assert legend(figure.axes[0]) == ["domain accuracy", "uar"]
+
+
 @pytest.mark.parametrize(
     ("table", "panels", "message"),
     [

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from layersim.figures.curves import value_axis
 from layersim.figures.style import BLUE, GREY, INK, VERMILION, axes_at, new_figure, put_title, short, styled
+from layersim.figures.values import value_axis
 from mini_probes.evidence import CEPSTRA, ENCODER, RANDOM
 from mini_probes.tables import SPEECH
 

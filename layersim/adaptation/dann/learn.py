@@ -2,7 +2,7 @@
 apart, and an encoder that learns to keep them together.
 
 ``L = CE_label(source) + CE_domain(source and target)``, where the domain loss reaches the encoder times
--lambda (Ganin et al. 2016, eq. 9-10 and 18; the same equal batches, one optimiser and one lambda). The target
+-lambda (Ganin et al. 2016; equal batches from both sides, one optimiser for both, one lambda). The target
 comes as `UnlabelledFeatures`: no emotion of it can be read.
 
 The weights kept are those of the best epoch on the *source's* validation split, among the epochs from

@@ -2,7 +2,7 @@
 
 References
 ----------
-Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 17, 2016, section 5.2: lambda_p and mu_p.
+Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 17, 2016: lambda_p and mu_p.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import PositiveInt, model_validator
 
 from layersim.adaptation.dann.schedules import LambdaSchedule, RateSchedule
-from layersim.adaptation.settings import MethodConfig
+from layersim.adaptation.settings import NetworkMethodConfig
 from layersim.settings import setting
 
 POSTER = "poster on unsupervised domain adaptation, ESD"
@@ -24,7 +24,7 @@ EncoderName = Literal["features", "conv1d", "resnet50"]
 RESNET50 = {"resnet_depths": (3, 4, 6, 3), "resnet_widths": (256, 512, 1024, 2048)}  # He et al. 2016, table 1
 
 
-class DannConfig(MethodConfig):
+class DannConfig(NetworkMethodConfig):
     """What `layersim.adaptation.dann.learn.learn_dann` can be told."""
 
     section: ClassVar[str] = "train.dann"

@@ -11,7 +11,7 @@ source's validation split is standardised by the source's.
 
 Random streams (initial weights, dropout, the two orders, the two crops, the noise floor) have seeds of their
 own. With gamma = 0 no utterance of the target goes through the network in training, so the weights are those
-of training without a target.
+of training without a target. On a CPU the same seed gives the same bytes; a GPU adds up in varying order.
 """
 
 from __future__ import annotations
@@ -190,7 +190,8 @@ class _Steps:
             if config.mode == "lora" and epoch == number == 1:
                 require_reached(network.encoder)
             if number % config.accumulate == 0 or number == steps:
-                nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+                for group in self.optimiser.param_groups:  # apart: CORAL's part must not shrink the other's
+                    nn.utils.clip_grad_norm_(group["params"], config.clip)
                 self.optimiser.step()
                 self.optimiser.zero_grad()
             entropies.append(float(cross_entropy.detach()))

@@ -85,8 +85,8 @@ def test_without_reversal_the_domain_head_learns_and_the_encoder_does_not_follow
     config = config_of(lambda_end=0.0, rate_schedule="constant", dropout=0.0)
     learned = learn_dann(task_of(target=far), config, 0)
     assert learned.curves is not None
-    assert learned.details["domain_accuracy"] > 0.95
-    assert learned.curves["domain_accuracy"].iloc[-1] > 0.95
+    assert learned.details["domain_accuracy"] > 0.9
+    assert learned.curves["domain_accuracy"].iloc[-1] > 0.9
     assert learned.curves["domain_cross_entropy"].iloc[-1] < 0.2 < math.log(2)
     assert (learned.curves["lambda"] == 0).all()
     assert target_uar(learned) < 0.6
@@ -246,18 +246,17 @@ def test_spectral_encoders_learn_both_tasks(encoder: str) -> None:
 
 
 def test_batch_normalisation_sees_both_corpora_in_one_batch() -> None:
-    """What is remembered after an epoch is the mean over source and target of what the layer was given."""
+    """In two passes, the variance remembered would be that within the corpora, without their offset."""
     task = spectral_task()
-    config = small("conv1d", epochs=1, choose_from=0.0, learning_rate=1e-12, weight_decay=0.0)
+    config = small("conv1d", epochs=1, choose_from=0.0, batch=48, learning_rate=1e-12, weight_decay=0.0)
     learned = learn_dann(task, config, 0)
     encoder = learned.network.encoder  # type: ignore[union-attr]
     assert isinstance(encoder, SequenceEncoder)
     convolution, normalisation = encoder.convolutions[0], encoder.convolutions[1]
-    with torch.no_grad():  # 48 rows a side are six batches of 8 without a rest
-        given = convolution(torch.cat([task.source.features, task.target.features]))
-    torch.testing.assert_close(normalisation.running_mean, given.mean(dim=(0, 2)), rtol=1e-4, atol=1e-5)
-    alone = convolution(task.source.features).mean(dim=(0, 2))
-    assert (normalisation.running_mean - alone).abs().max() > 0.05
+    with torch.no_grad():  # all rows of both sides, in the one step that there is
+        given = convolution(torch.cat([task.source.features, task.target.features])).numpy()
+    np.testing.assert_allclose(normalisation.running_mean, given.mean(axis=(0, 2)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(normalisation.running_var, given.var(axis=(0, 2), ddof=1), rtol=1e-4)
 
 
 def test_a_loss_that_is_not_finite_stops_training() -> None:
