@@ -221,7 +221,7 @@ class Method:
     layers : tuple of str
         The layers that it reads; of layer anchoring also those that are anchored. None of acoustic features.
     standardise : "corpus", "speaker" or "source"
-        Each corpus by its own unlabelled train statistics, each speaker by his, or all by the source's.
+        Each corpus by its own unlabelled train statistics, each speaker by their own, or all by the source's.
     settings : Settings
         Of the method's configuration.
     self_training : Settings, optional

@@ -4,8 +4,9 @@ Conventions
 -----------
 - Statistics are measured over all utterances of a *train* split, labels unread, in both corpora alike. The
   test set is standardised by those of the target's train split and measures nothing.
-- ``speaker`` statistics are the exception: every speaker is standardised by all of his own utterances, labels
-  unread, the test speakers too. That takes some recordings of a speaker before the first can be labelled.
+- ``speaker`` statistics are the exception: every speaker is standardised by all of their own utterances,
+  labels unread, the test speakers too. That takes some recordings of a speaker before the first can be
+  labelled.
 - The test set is looked at after training only.
 - Several corpora may be joined into one source; "each corpus" then means each of them.
 """
@@ -96,7 +97,7 @@ def read_pair(
     classes : sequence of str
         The emotions to tell apart. Labelled parts hold no others.
     standardise : "corpus", "speaker" or "source"
-        Each corpus by its own train split's statistics, each speaker by his own, or all by the source's.
+        Each corpus by its own train split's statistics, each speaker by their own, or all by the source's.
     test : CorpusFeatures, optional
         Whose test split is the test set; default: the target's. For transductive protocols.
     with_vowels : bool

@@ -108,8 +108,8 @@ class TrainConfig(NetworkConfig):
     )
     standardise: Standardise = setting(
         "corpus",
-        "la: corpus = each corpus by its own unlabelled train statistics; speaker = each speaker by his own "
-        "unlabelled utterances; source = both by the source's, the plain form (not in source)",
+        "la: corpus = each corpus by its own unlabelled train statistics; speaker = each speaker by their "
+        "own unlabelled utterances; source = both by the source's, the plain form (not in source)",
     )
     emotions: tuple[str, ...] | None = setting(
         None, "classes to tell apart; none given: all that both corpora have"

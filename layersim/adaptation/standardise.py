@@ -1,7 +1,7 @@
 """Bring every feature dimension to zero mean and unit spread, by statistics that read no label.
 
 Statistics belong to a *group* of utterances: a corpus, or one speaker of it. A speaker with fewer than
-`MINIMUM_SPEAKER` utterances has none of his own and takes his corpus's.
+`MINIMUM_SPEAKER` utterances has none of their own and takes the corpus's.
 """
 
 from __future__ import annotations
