@@ -89,7 +89,7 @@ def train(
         found = choose_anchors(
             word, layers, lambda level: workspace.rank_folder(source, target, level) / "ranking.json"
         )
-        _refuse_stale(found, corpora)
+        refuse_stale(found, corpora)
         return found
 
     folder = workspace.train_folder(source, target)
@@ -125,7 +125,7 @@ def own_settings(workspace: Workspace) -> OwnSettings:
     return OwnSettings({name: value for name, value in table.items() if isinstance(value, dict)})
 
 
-def _refuse_stale(anchors: Anchors, corpora: tuple[CorpusFeatures, CorpusFeatures]) -> None:
+def refuse_stale(anchors: Anchors, corpora: tuple[CorpusFeatures, CorpusFeatures]) -> None:
     """Refuse a ranking that was made from other features or labels than those at hand."""
     run = Path(anchors.ranking["file"]).with_name("run.json") if anchors.ranking else None
     if run is None:

@@ -33,7 +33,7 @@ from layersim.adaptation.anchors import Anchors, choose_anchors
 from layersim.adaptation.methods import Method, MethodRequest, OwnSettings, define_method, parse_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import (
-    _refuse_stale,
+    refuse_stale,
     open_features,
     own_settings,
     same_encoder,
@@ -102,7 +102,7 @@ def tune(
             corpora[0].cache.layers,
             lambda level: workspace.rank_folder(source, target, level) / "ranking.json",
         )
-        _refuse_stale(found, corpora)
+        refuse_stale(found, corpora)
         return found
 
     return tune_pair(
