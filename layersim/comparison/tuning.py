@@ -33,9 +33,9 @@ from layersim.adaptation.anchors import Anchors, choose_anchors
 from layersim.adaptation.methods import Method, MethodRequest, OwnSettings, define_method, parse_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import (
-    refuse_stale,
     open_features,
     own_settings,
+    refuse_stale,
     same_encoder,
     shared_classes,
 )
