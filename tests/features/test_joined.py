@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from layersim.adaptation.data import read_labelled, read_pair, read_unlabelled
+from layersim.adaptation.data import read_labelled, read_unlabelled
+from layersim.adaptation.pair import read_pair
 from layersim.alignment.phone_set import CLASSES, load_phone_set
 from layersim.corpus.manifest import utterance_keys
 from layersim.errors import LayersimError
