@@ -59,7 +59,15 @@ def train(
     emotions: Emotions = None,
     seeds: Annotated[int | None, typer.Option(help="How many runs, each with a seed of its own.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs of one run.")] = None,
+    finetune: Annotated[
+        str | None,
+        typer.Option(
+            help="la, wccn: train the encoder itself: full (all weights) or lora (adapters; la).",
+            metavar="full|lora",
+        ),
+    ] = None,
     encoder: Encoder = None,
+    device: Annotated[str | None, typer.Option(help="With --finetune: auto, cpu or cuda.")] = None,
     seed: Seed = None,
     as_json: Json = False,
     force: Force = False,
@@ -77,8 +85,18 @@ def train(
     settings = workspace.settings(TrainConfig, flags)
     first, second = workspace.pair(source, target)
     own = replace(own_settings(workspace), flags=method_settings(set_), preset=preset)
+    if device is not None and finetune is None:
+        raise typer.BadParameter("--device goes with --finetune; small networks are trained on the CPU.")
     with StderrProgress() as progress:
-        result = train_stage(workspace, settings, first, second, own=own, progress=progress, force=force)
+        if finetune is None:
+            result = train_stage(workspace, settings, first, second, own=own, progress=progress, force=force)
+        else:
+            from layersim.adaptation.finetune.stage import finetune as finetune_stage
+
+            result = finetune_stage(
+                workspace, settings, first, second, finetune, own=own, device=device or "auto",
+                progress=progress, force=force,
+            )  # fmt: skip
     show(result, as_json)
 
 

@@ -29,7 +29,11 @@ def predict_part(
     probabilities: Callable[[Tensor], Probabilities], part: LabelledFeatures, classes: Sequence[str]
 ) -> pd.DataFrame:
     """Return the prediction table of labelled, standardised utterances."""
-    shares = probabilities(part.features)
+    return prediction_table(probabilities(part.features), part, classes)
+
+
+def prediction_table(shares: Probabilities, part: LabelledFeatures, classes: Sequence[str]) -> pd.DataFrame:
+    """Put the probabilities of labelled utterances, in their order, beside what is known of them."""
     table = pd.DataFrame(
         {
             "utterance": list(part.keys),

@@ -18,6 +18,7 @@ from layersim.adaptation.dann.learn import learn_dann
 from layersim.adaptation.dann.settings import DannConfig
 from layersim.adaptation.ensemble import EnsembleConfig, learn_ensemble
 from layersim.adaptation.fewshot import FewshotConfig, learn_fewshot
+from layersim.adaptation.finetune.settings import Mode
 from layersim.adaptation.forest import ForestConfig, learn_forest
 from layersim.adaptation.linear_probe import ProbeConfig, learn_probe
 from layersim.adaptation.phonetic import PhoneticConfig, learn_phonetic
@@ -25,7 +26,7 @@ from layersim.adaptation.self_training import SelfTrainingConfig, self_train
 from layersim.adaptation.settings import MethodConfig, Standardise, TrainConfig
 from layersim.adaptation.task import Learned, Task
 from layersim.adaptation.wccn import WccnConfig, learn_wccn
-from layersim.errors import LayersimError
+from layersim.errors import LayersimError, UsageError
 from layersim.settings import Settings, refuse_unknown, resolve_settings
 from layersim.workspace import Progress, no_progress
 
@@ -220,23 +221,27 @@ class Method:
         Its folder's name; of layer anchoring with the anchors in it.
     layers : tuple of str
         The layers that it reads; of layer anchoring also those that are anchored. None of acoustic features.
-    standardise : "corpus", "speaker" or "source"
+    standardise : "corpus", "speaker" or "source", or None
         Each corpus by its own unlabelled train statistics, each speaker by their own, or all by the source's.
+        None: each recording by itself, as Deep-WCCN end to end does.
     settings : Settings
         Of the method's configuration.
     self_training : Settings, optional
         Of the pseudo-labels, where they are asked for.
+    finetune : "full" or "lora", optional
+        How the encoder itself is trained; see `layersim.adaptation.finetune.method`.
     """
 
     word: str
     name: str
     folder: str
     layers: tuple[str, ...]
-    standardise: Standardise
+    standardise: Standardise | None
     definition: Definition
     settings: Settings[Any]
     anchors: Anchors | None = None
     self_training: Settings[SelfTrainingConfig] | None = None
+    finetune: Mode | None = None
 
     @property
     def coral(self) -> bool:
@@ -343,6 +348,7 @@ def _resolve(
     preset = None
     if own.preset in model.presets:
         preset = f"paper: {model.paper} (preset {own.preset})", model.presets[cast("str", own.preset)]
+    refuse_unknown_flags(own, model)
     resolved = resolve_settings(model, own.flags.get(name), own.tables.get(name), preset=preset)
     values, origins = resolved.config.model_dump(), dict(resolved.origins)
     for field_name, (value, origin) in said.items():
@@ -351,6 +357,20 @@ def _resolve(
     for field_name, value in (fixed or {}).items():
         values[field_name], origins[field_name] = value, "the method's name"
     return Settings(model.model_validate(values), origins)
+
+
+def refuse_unknown_flags(own: OwnSettings, model: type[MethodConfig]) -> None:
+    """Refuse ``--set NAME.KEY`` of a key that a method's configuration does not have.
+
+    Raises
+    ------
+    UsageError
+    """
+    name = model.section.removeprefix("train.")
+    try:
+        refuse_unknown(own.flags.get(name, {}), model.model_fields, f"--set {name}")
+    except LayersimError as error:
+        raise UsageError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -401,6 +421,8 @@ class MethodList:
                 "",
                 "la takes its anchors after a colon: la:auto, la:best, la:8,9,11; probe a layer: probe:3.",
                 f"{SUFFIX} after any of them adds pseudo-labels of the target: la:auto{SUFFIX}.",
+                "la and wccn train the encoder itself with --finetune full, la also with --finetune lora; "
+                "their settings are in [train.finetune] too.",
             ]
         )
 

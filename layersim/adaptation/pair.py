@@ -114,8 +114,8 @@ def read_pair(
     source_train = read_labelled(source, "train", layers, classes)
     source_validation = read_labelled(source, "validation", layers, classes)
     target_test = read_labelled(tested, "test", layers, classes)
-    _require_classes(source, "train", source_train, classes)
-    _require_classes(tested, "test", target_test, classes)
+    require_classes(source, "train", source_train, classes)
+    require_classes(tested, "test", target_test, classes)
     if not len(source_validation):
         raise LayersimError(
             f"{source.name}: no validation utterance of {', '.join(classes)} in the features, by which "
@@ -271,9 +271,15 @@ def _read_vowels(
     return vowels, tuple(note for _, notes in read for note in notes)
 
 
-def _require_classes(
+def require_classes(
     corpus: CorpusFeatures, split: str, part: LabelledFeatures, classes: Sequence[str]
 ) -> None:
+    """Refuse a part of a corpus that lacks a class.
+
+    Raises
+    ------
+    LayersimError
+    """
     absent = [name for name, count in part.counts(classes).items() if not count]
     if absent:
         kept = ",".join(name for name in classes if name not in absent)

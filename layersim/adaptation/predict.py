@@ -42,8 +42,9 @@ def predict(
     audio : sequence of Path
         One utterance each, any format and rate that soundfile reads.
     encoder : str, optional
-        Hub id or folder of the encoder. Default: the one of the workspace that the model stands in, if it
-        has the model's name; else the checkpoint that the model names.
+        Hub id or folder of the encoder. Default: the one that was trained with the model and stands beside
+        it; else that of the workspace that the model stands in, if it has the model's name; else the
+        checkpoint that the model names.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
 
@@ -80,8 +81,11 @@ def predict(
 
 
 def _find_encoder(trained: TrainedModel, model: Path) -> str:
-    """Return the encoder of the workspace around the model if it is the one, else the checkpoint's name."""
+    """Return the encoder beside the model, that of the workspace around it if it is the one, or its name."""
     described = trained.description.encoder
+    beside = (model if model.is_dir() else model.parent) / described["checkpoint"]
+    if beside.is_dir():
+        return str(beside)
     revision = f"@{described['revision']}" if described["revision"] else ""
     checkpoint = f"{described['checkpoint']}{revision}"
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.pair import PairData
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.task import Learned
+from layersim.errors import LayersimError
 from layersim.figures.confusion import confusion_matrix
 from layersim.figures.curves import training_curves
 from layersim.figures.save import save
@@ -25,6 +26,9 @@ from layersim.metrics import uar
 from layersim.provenance import RUN, write_run
 from layersim.settings import Settings
 from layersim.workspace import Progress, read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    from layersim.adaptation.finetune.audio import LearnedFromAudio
 
 METRICS, PREDICTIONS, CURVES = "metrics.json", "predictions.csv", "curves.csv"
 
@@ -96,27 +100,82 @@ class Run:
         results = found.get("results", {})
         if not all((self.folder / name).is_file() for name in results.get("files", ())):
             return ""
+        return self.differences(results.get("request", {}), found.get("inputs", {})) or None
+
+    def differences(self, before: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+        """Say in what an earlier request and its inputs differ from these, with both values of a setting."""
         asked = json.loads(json.dumps(self.request()))
-        before = results.get("request", {})
         changed = [
             f"{name} was {before.get(name)!r}, is {asked.get(name)!r}"
             for name in sorted(before.keys() | asked.keys())
             if before.get(name) != asked.get(name)
         ]
-        inputs = found.get("inputs", {})
         changed += [
             f"{name} changed"
             for name in sorted(inputs.keys() | self.inputs.keys())
             if inputs.get(name) != self.inputs.get(name)
         ]
-        return "; ".join(changed) or None
+        return "; ".join(changed)
+
+    def is_wanted(self, force: bool) -> bool:
+        """Tell whether there is anything to train: with ``force`` always, else unless it is finished alike.
+
+        Raises
+        ------
+        LayersimError
+            If the folder holds a model that was trained differently, and ``force`` is not set.
+        """
+        changed = self.what_changed()
+        if changed and not force:
+            raise LayersimError(
+                f"{self.folder}: holds a model that was trained differently ({changed}). Replace it, and "
+                "all like it, with --force."
+            )
+        return force or changed is not None
+
+    def begin(self) -> None:
+        """From here on the folder is not finished."""
+        (self.folder / RUN).unlink(missing_ok=True)
 
     def train(self, data: PairData, progress: Progress) -> None:
         """Train, score, and write the folder; ``run.json`` comes last."""
-        (self.folder / RUN).unlink(missing_ok=True)  # from here on the folder is not finished
+        self.begin()
         learned = self.method.learn(data.task(self.classes), self.seed, progress)
         validated = predict_part(learned.probabilities, data.source_validation, self.classes)
-        tested = predict_part(learned.probabilities, data.target_test, self.classes)
+        self.write(
+            learned,
+            predict_part(learned.probabilities, data.target_test, self.classes),
+            {
+                "uar": uar(validated["emotion"].tolist(), validated["predicted"].tolist()),
+                "counts": data.source_validation.counts(self.classes),
+            },
+            self._save_model(learned, data),
+            self._domain(learned, data),
+            data.notes,
+        )
+
+    def write(
+        self,
+        learned: Learned | LearnedFromAudio,
+        tested: pd.DataFrame,
+        validation: Mapping[str, Any],
+        files: Sequence[str],
+        domain: Mapping[str, Any] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Score a training and write the folder; ``run.json`` comes last.
+
+        Parameters
+        ----------
+        tested : DataFrame
+            The prediction table of the target's test set.
+        validation : mapping
+            ``uar`` and ``counts`` of the source's validation split.
+        files : sequence of str
+            What has been written of the model, in the folder.
+        domain : mapping, optional
+            See `domain_statistics`.
+        """
         scores = score(tested, self.classes, self.bootstraps)
         metrics = {
             "method": self.method.name,
@@ -125,29 +184,29 @@ class Run:
             "best_epoch": learned.best_epoch,
             "epochs": None if learned.curves is None else len(learned.curves),
             "target_test": scores,
-            "source_validation": {
-                "uar": uar(validated["emotion"].tolist(), validated["predicted"].tolist()),
-                "counts": data.source_validation.counts(self.classes),
-            },
+            "source_validation": dict(validation),
             "training": _at_best(learned),
-            "domain": self._domain(learned, data),
+            "domain": domain,
             "details": dict(learned.details),
         }
-        files = [METRICS, PREDICTIONS, *self._save_model(learned, data)]
+        written = [METRICS, PREDICTIONS, *files]
         write_json(self.folder / METRICS, metrics)
         write_text(self.folder / PREDICTIONS, tested.to_csv(index=False, lineterminator="\n"))
         if learned.curves is not None:
             write_text(self.folder / CURVES, learned.curves.to_csv(index=False, lineterminator="\n"))
-            files.append(CURVES)
+            written.append(CURVES)
         self._draw(learned, scores["confusion"])
+        study = {"source": self.source, "target": self.target, "encoder": str(self.encoder["checkpoint"])}
+        if self.method.finetune is not None:
+            study |= {"methods": self.method.word, "finetune": self.method.finetune}
         write_run(
             self.folder,
             "train",
-            {"source": self.source, "target": self.target, "encoder": str(self.encoder["checkpoint"])},
+            study,
             self.settings,
             self.inputs,
-            {"request": self.request(), "uar": scores["uar"], "files": files},
-            data.notes,
+            {"request": self.request(), "uar": scores["uar"], "files": written},
+            notes,
         )
 
     def _save_model(self, learned: Learned, data: PairData) -> list[str]:
@@ -174,7 +233,7 @@ class Run:
         form = self.settings.config.coral
         return domain_statistics(learned.network, data, self.method.layers, form)
 
-    def _draw(self, learned: Learned, counts: list[list[int]]) -> None:
+    def _draw(self, learned: Learned | LearnedFromAudio, counts: list[list[int]]) -> None:
         name = f"{self.method.folder}, {self.source} → {self.target}, seed {self.seed}"
         if learned.curves is not None:
             drawn = training_curves(learned.curves, name, chosen_epoch=learned.best_epoch)
@@ -188,7 +247,7 @@ def read_predictions(folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
     return pd.read_csv(folder / name, dtype=dict.fromkeys(names, str), keep_default_na=False)
 
 
-def _at_best(learned: Learned) -> dict[str, float | None]:
+def _at_best(learned: Learned | LearnedFromAudio) -> dict[str, float | None]:
     """Return the losses of the kept epoch; None where a method has none."""
     if learned.curves is None or learned.best_epoch is None:
         return {}

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from layersim.adaptation.anchors import Anchors, choose_anchors
+from layersim.adaptation.data import LabelledFeatures
 from layersim.adaptation.evaluate import uar_interval
 from layersim.adaptation.methods import (
     Inputs,
@@ -83,17 +84,9 @@ def train(
     def open_pair(inputs: Inputs) -> tuple[CorpusFeatures, CorpusFeatures]:
         return open_features(workspace, source, inputs), open_features(workspace, target, inputs)
 
-    def choose(word: str) -> Anchors:
-        corpora = open_pair("encoder")
-        layers = corpora[0].cache.layers
-        found = choose_anchors(
-            word, layers, lambda level: workspace.rank_folder(source, target, level) / "ranking.json"
-        )
-        refuse_stale(found, corpora)
-        return found
-
+    choose = anchor_chooser(workspace, source, target, lambda: open_pair("encoder"))
     folder = workspace.train_folder(source, target)
-    inputs = [one.definition.inputs for one in _requests(settings)]
+    inputs = [one.definition.inputs for one in requests_of(settings)]
     first, second = open_pair("encoder" if "encoder" in inputs else inputs[0])
     own = own or own_settings(workspace)
     return train_pair(
@@ -101,7 +94,7 @@ def train(
     )
 
 
-def _requests(settings: Settings[TrainConfig]) -> list[MethodRequest]:
+def requests_of(settings: Settings[TrainConfig]) -> list[MethodRequest]:
     """Read the methods asked for; a wrong flag is a usage error."""
     try:
         return [parse_method(word) for word in settings.config.methods]
@@ -123,6 +116,33 @@ def own_settings(workspace: Workspace) -> OwnSettings:
     """Return the tables ``[train.NAME]`` of a workspace."""
     table = workspace.tables.get(TrainConfig.section, {})
     return OwnSettings({name: value for name, value in table.items() if isinstance(value, dict)})
+
+
+def anchor_chooser(
+    workspace: Workspace,
+    source: str,
+    target: str,
+    corpora: Callable[[], tuple[CorpusFeatures, CorpusFeatures]],
+) -> Callable[[str], Anchors]:
+    """Return what turns a word such as ``auto`` into anchors, by the pair's rankings; stale ones are refused.
+
+    Parameters
+    ----------
+    corpora : callable
+        Opens source and target with the encoder's features.
+    """
+
+    def choose(word: str) -> Anchors:
+        opened = corpora()
+        found = choose_anchors(
+            word,
+            opened[0].cache.layers,
+            lambda level: workspace.rank_folder(source, target, level) / "ranking.json",
+        )
+        refuse_stale(found, opened)
+        return found
+
+    return choose
 
 
 def refuse_stale(anchors: Anchors, corpora: tuple[CorpusFeatures, CorpusFeatures]) -> None:
@@ -172,7 +192,7 @@ def train_pair(
         empty, or a speaker is in two splits.
     """
     config = settings.config
-    requests = _requests(settings)
+    requests = requests_of(settings)
     corpora: dict[Inputs, tuple[CorpusFeatures, CorpusFeatures]] = {"encoder": (source, target)}
     for inputs in {one.definition.inputs for one in requests} - {"encoder"}:
         if open_pair is None:
@@ -186,8 +206,7 @@ def train_pair(
         define_method(one.word, corpora[one.definition.inputs][0].cache.layers, settings, choose, own)
         for one in requests
     ]
-    shown = next((method.anchors for method in methods if method.anchors), None)
-    notes = _anchor_notes(methods, classes)
+    notes = anchor_notes(methods, classes)
     results: list[MethodResult] = []
     counts: dict[str, Any] = {}
     runs = len(methods) * config.seeds
@@ -196,7 +215,9 @@ def train_pair(
         asked = getattr(method.settings.config, "batch", len(data.source_train))
         batch = min(asked, len(data.source_train), len(data.target_train))
         if not counts and not method.definition.supervised:
-            notes += _data_notes(data, source.name, target.name, classes, batch, asked)
+            notes += data_notes(
+                data.source_validation, data.target_test, source.name, target.name, classes, batch, asked
+            )
             counts = {
                 "source_train": data.source_train.counts(classes),
                 "source_validation": data.source_validation.counts(classes),
@@ -213,22 +234,39 @@ def train_pair(
                 target.name, encoders[method.definition.inputs],
                 folder / method.folder / f"seed-{config.seed + number}",
             )  # fmt: skip
-            changed = run.what_changed()
-            if changed and not force:
-                raise LayersimError(
-                    f"{run.folder}: holds a model that was trained differently ({changed}). Replace it, and "
-                    "all like it, with --force."
-                )
-            if force or changed is not None:
-                run.train(data, _part_of(progress, place * config.seeds + number, runs))
+            if run.is_wanted(force):
+                run.train(data, part_of(progress, place * config.seeds + number, runs))
             progress("training", place * config.seeds + number + 1, runs)
-        results.append(_collect(method, folder, config, classes))
+        results.append(collect(method, folder, config, classes))
+    encoder = next(iter(encoders.values()))
+    return summarise(source.name, target.name, encoder, classes, results, counts, notes, folder)
+
+
+def summarise(
+    source: str,
+    target: str,
+    encoder: Mapping[str, Any],
+    classes: tuple[str, ...],
+    results: Sequence[MethodResult],
+    counts: dict[str, Any],
+    notes: Sequence[str],
+    folder: Path,
+) -> TrainResult:
+    """Put the methods' results together, say the notes, and write both summaries.
+
+    Parameters
+    ----------
+    encoder : mapping
+        Its description.
+    counts : dict
+        See `TrainResult`.
+    """
     for note in notes:
         logger.warning("%s", note)
-    encoder = next(iter(encoders.values()))
+    shown = next((one.method.anchors for one in results if one.method.anchors), None)
     result = TrainResult(
-        source.name, target.name, str(encoder["checkpoint"]), classes, shown, tuple(results), counts,
-        tuple(notes), folder,
+        source, target, str(encoder["checkpoint"]), classes, shown, tuple(results), counts, tuple(notes),
+        folder,
     )  # fmt: skip
     write_text(folder / "summary.csv", result.to_frame().to_csv(index=False, lineterminator="\n"))
     write_json(folder / "summary.json", _with_earlier(result.to_json(), folder / "summary.json"))
@@ -243,6 +281,8 @@ def read_method(
 ) -> PairData:
     """Read what one method is given of two corpora; see `read_pair`."""
     source, target = corpora
+    if method.standardise is None:
+        raise ValueError(f"method: {method.name} learns from sound, not from features")
     return read_pair(
         target if method.definition.supervised else source,
         target,
@@ -255,7 +295,7 @@ def read_method(
     )
 
 
-def _anchor_notes(methods: Sequence[Method], classes: Sequence[str]) -> list[str]:
+def anchor_notes(methods: Sequence[Method], classes: Sequence[str]) -> list[str]:
     notes: dict[str, None] = {}
     for anchors in (method.anchors for method in methods if method.anchors):
         notes |= dict.fromkeys(anchors.notes)
@@ -320,12 +360,18 @@ def shared_classes(
     return classes
 
 
-def _data_notes(
-    data: PairData, source: str, target: str, classes: Sequence[str], batch: int, asked: int
+def data_notes(
+    validation: LabelledFeatures,
+    test: LabelledFeatures,
+    source: str,
+    target: str,
+    classes: Sequence[str],
+    batch: int,
+    asked: int,
 ) -> list[str]:
     """Say what a reader of the scores should know of the data."""
     notes = []
-    absent = [name for name, count in data.source_validation.counts(classes).items() if not count]
+    absent = [name for name, count in validation.counts(classes).items() if not count]
     if absent:
         notes.append(
             f"{source} has no validation utterance of {', '.join(absent)}: epochs are chosen by the UAR of "
@@ -335,7 +381,7 @@ def _data_notes(
         notes.append(
             f"batches have {batch} utterances a side, not {asked}: the smaller train split has no more"
         )
-    speakers = len(set(data.target_test.speakers))
+    speakers = len(set(test.speakers))
     if speakers < FEW_SPEAKERS:
         notes.append(
             f"{target}'s test split has {speakers} speaker{'s' * (speakers != 1)}: "
@@ -344,7 +390,7 @@ def _data_notes(
     return notes
 
 
-def _part_of(progress: Progress, done: int, runs: int) -> Progress:
+def part_of(progress: Progress, done: int, runs: int) -> Progress:
     """Show one run's epochs as its share of all runs."""
 
     def show(label: str, epoch: float, epochs: float) -> None:
@@ -353,7 +399,7 @@ def _part_of(progress: Progress, done: int, runs: int) -> Progress:
     return show
 
 
-def _collect(method: Method, folder: Path, config: TrainConfig, classes: Sequence[str]) -> MethodResult:
+def collect(method: Method, folder: Path, config: TrainConfig, classes: Sequence[str]) -> MethodResult:
     """Read back a method's runs, kept and new alike."""
     folders = [folder / method.folder / f"seed-{config.seed + number}" for number in range(config.seeds)]
     return MethodResult(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from layersim.adaptation.coral import Form
-from layersim.adaptation.settings import LAYER_ANCHORING, NetworkMethodConfig, Standardise
+from layersim.adaptation.settings import LAYER_ANCHORING, NetworkMethodConfig
 from layersim.settings import setting
 
 Mode = Literal["full", "lora"]
@@ -19,7 +19,8 @@ class FinetuneConfig(NetworkMethodConfig):
 
     The layer-anchoring paper does not say whether its encoder is frozen; Deep-WCCN's trains it whole. wccn
     takes from here ``epochs``, ``patience`` and what is marked "wccn" or concerns the encoder alone;
-    everything else is in its own table.
+    everything else is in its own table. Of ``[train]``, flags alone bear on these settings: what its table
+    says is meant for small networks on cached features.
     """
 
     section: ClassVar[str] = "train.finetune"
@@ -100,7 +101,7 @@ class FinetuneConfig(NetworkMethodConfig):
         "la: what CORAL compares. pooled: the blocks' pooled and standardised outputs. projected: each "
         "layer's projection in the classifier, as on cached features (not in source)",
     )
-    standardise: Standardise = setting(
+    standardise: Literal["corpus", "source"] = setting(
         "corpus",
         "la: corpus = each corpus by its own unlabelled train statistics; source = both by the source's "
         "(not in source)",

@@ -1,0 +1,277 @@
+"""``layersim train --finetune``: the encoder itself is trained, tested on the target's test speakers, kept.
+
+What is written is what the train stage writes (`layersim.adaptation.train`), and the encoder::
+
+    METHOD-finetune-MODE/seed-K/encoder/config.json  model.safetensors ...
+                                metrics.json  predictions.csv  curves.csv
+                                curves.png, .svg   confusion.png, .svg   run.json
+                                model.safetensors     (layer anchoring: what layersim predict needs)
+                                epochs/               (while it is trained)
+
+Conventions
+-----------
+- The utterances are those with cached features, so that all methods of a pair are trained and tested on the
+  same ones; the sound is read again from the corpora's audio.
+- ``encoder`` is a checkpoint with the adapters added in, which ``--encoder`` takes wherever it stands.
+- A killed training goes on after its last epoch. What was begun with other settings or inputs is refused, as
+  what was finished with others is, unless ``force`` is set.
+- Headers of all recordings are read first; a test recording's sound is read after training only.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from layersim.adaptation.evaluate import prediction_table
+from layersim.adaptation.finetune.anchored import learn_anchored_finetune
+from layersim.adaptation.finetune.anchored_network import AnchoredEncoder
+from layersim.adaptation.finetune.export import write_encoder
+from layersim.adaptation.finetune.method import encoder_settings, finetune_method, refuse_others
+from layersim.adaptation.finetune.pair import PairAudio, read_pair_audio
+from layersim.adaptation.finetune.pretext import load_pretext
+from layersim.adaptation.finetune.settings import FinetuneConfig
+from layersim.adaptation.finetune.wccn import WccnEncoder, learn_wccn_finetune
+from layersim.adaptation.loop import VALIDATION
+from layersim.adaptation.methods import Method, OwnSettings, define_method
+from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
+from layersim.adaptation.run import Run
+from layersim.adaptation.settings import TrainConfig
+from layersim.adaptation.standardise import Statistics
+from layersim.adaptation.train import (
+    anchor_chooser,
+    anchor_notes,
+    collect,
+    data_notes,
+    open_features,
+    own_settings,
+    part_of,
+    requests_of,
+    same_encoder,
+    shared_classes,
+    summarise,
+)
+from layersim.encoders.checkpoint import find_checkpoint
+from layersim.encoders.load import load_encoder
+from layersim.errors import LayersimError
+from layersim.settings import Settings
+from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json
+
+if TYPE_CHECKING:
+    from layersim.adaptation.finetune.audio import LearnedFromAudio
+    from layersim.adaptation.result import TrainResult
+    from layersim.encoders.encoder import Encoder
+
+ENCODER, EPOCHS, REQUEST = "encoder", "epochs", "request.json"
+
+
+def finetune(
+    workspace: Workspace,
+    settings: Settings[TrainConfig],
+    source: str,
+    target: str,
+    mode: str,
+    *,
+    own: OwnSettings | None = None,
+    device: str = "auto",
+    progress: Progress = no_progress,
+    force: bool = False,
+) -> TrainResult:
+    """Train the workspace's encoder with every method and seed on one pair of its corpora.
+
+    Parameters
+    ----------
+    settings : Settings
+        Methods (`layersim.adaptation.finetune.method.FINETUNED` alone), seeds, emotions, anchors.
+    source, target : str
+        The labelled corpus, and the one to transfer to.
+    mode : "full" or "lora"
+        All weights, or low-rank adapters.
+    own : OwnSettings, optional
+        Methods' own settings; default: what ``layersim.toml`` says in tables ``[train.NAME]``.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``; what was begun on one may go on on the other.
+    force : bool
+        Train again also what is finished, and replace what was begun otherwise.
+
+    Raises
+    ------
+    UsageError
+        If a method cannot train the encoder, or a flag's value is not allowed.
+    StageMissingError
+        If features or the ranking that the anchors need are missing.
+    LayersimError
+        If the corpora or the encoder do not fit, a recording cannot be used, peft is missing for ``lora``, or
+        a training with other settings stands there and ``force`` is not set.
+    """
+    config = settings.config
+    requests = requests_of(settings)
+    refuse_others(requests, mode)
+    own = own or own_settings(workspace)
+    corpora = open_features(workspace, source, "encoder"), open_features(workspace, target, "encoder")
+    described = same_encoder(*corpora)
+    classes = shared_classes(*corpora, config.emotions)
+    choose = anchor_chooser(workspace, source, target, lambda: corpora)
+    methods = [
+        finetune_method(
+            define_method(one.word, corpora[0].cache.layers, settings, choose, own), settings, own, mode
+        )
+        for one in requests
+    ]
+    audio = read_pair_audio(workspace, *corpora, classes, progress)
+    folder = workspace.train_folder(source, target)
+    seeds = range(config.seed, config.seed + config.seeds)
+    runs = [
+        _plan(method, seed, audio, classes, config.bootstraps, (source, target), described, folder)
+        for method in methods
+        for seed in seeds
+    ]
+    wanted = [run.is_wanted(force) for run in runs]
+    for run in runs:
+        _refuse_begun_otherwise(run, force)
+    load = _loader(workspace.encoder, described, device)
+    for place, run in enumerate(runs):
+        if wanted[place]:
+            _train(run, audio, workspace.encoder, load, part_of(progress, place, len(runs)))
+        shutil.rmtree(run.folder / EPOCHS, ignore_errors=True)
+        progress("training", place + 1, len(runs))
+    counts = {
+        "source_train": audio.task.source.labels().counts(classes),
+        "source_validation": audio.task.validation.labels().counts(classes),
+        "target_train": len(audio.task.target),
+        "target_test": audio.test.labels().counts(classes),
+    }
+    asked = methods[0].settings.config.batch
+    notes = anchor_notes(methods, classes) + data_notes(
+        audio.task.validation.labels(), audio.test.labels(), source, target, classes, runs[0].batch, asked
+    )
+    results = [collect(method, folder, config, classes) for method in methods]
+    return summarise(source, target, described, classes, results, counts, notes, folder)
+
+
+def _plan(
+    method: Method,
+    seed: int,
+    audio: PairAudio,
+    classes: tuple[str, ...],
+    bootstraps: int,
+    names: tuple[str, str],
+    described: dict[str, Any],
+    folder: Path,
+) -> Run:
+    config = method.settings.config
+    both = getattr(config, "gamma", 0.0) > 0  # else no step reads the target
+    batch = min(config.batch, len(audio.task.source), *([len(audio.task.target)] if both else []))
+    hashes = audio.hashes()
+    if method.anchors and method.anchors.ranking:
+        hashes["ranking"] = method.anchors.ranking["sha256"]
+    return Run(
+        method, seed, classes, batch, bootstraps, hashes, *names, described,
+        folder / method.folder / f"seed-{seed}",
+    )  # fmt: skip
+
+
+def _refuse_begun_otherwise(run: Run, force: bool) -> None:
+    """Refuse a training that was killed and had been asked for otherwise; with ``force`` it goes."""
+    file = run.folder / EPOCHS / REQUEST
+    if not file.is_file():
+        return
+    begun = read_json(file)
+    if changed := run.differences(begun["request"], begun["inputs"]):
+        if not force:
+            raise LayersimError(
+                f"{run.folder}: holds a training that was begun differently and not finished ({changed}). "
+                "Finish it with those settings, or replace it, and all like it, with --force."
+            )
+        shutil.rmtree(file.parent)
+
+
+def _loader(checkpoint: str, described: dict[str, Any], device: str) -> Callable[[], Encoder]:
+    """Return what loads the encoder of the features when it is first asked for, and then keeps it."""
+
+    @functools.cache
+    def load() -> Encoder:
+        place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        encoder = load_encoder(checkpoint, device=place, max_seconds=described["max_seconds"])
+        if encoder.weights_sha256 != described["weights_sha256"]:
+            raise LayersimError(
+                f"{checkpoint}: its weights (sha256 {encoder.weights_sha256[:12]}...) are not those that the "
+                f"features were made with (sha256 {described['weights_sha256'][:12]}...). Extract again: "
+                "layersim extract --force."
+            )
+        return encoder
+
+    return load
+
+
+def _train(
+    run: Run, audio: PairAudio, checkpoint: str, load: Callable[[], Encoder], progress: Progress
+) -> None:
+    """Train, score, and write the folder."""
+    encoder = load()
+    run.begin()
+    asked = {"request": run.request(), "inputs": dict(run.inputs)}
+    write_json(run.folder / EPOCHS / REQUEST, asked)
+    learned = _learn(run, audio, checkpoint, encoder, progress)
+    tested = prediction_table(learned.probabilities(audio.test.waveforms), audio.test.labels(), run.classes)
+    validation = {
+        "uar": float(learned.curves[VALIDATION[1]].iloc[learned.best_epoch - 1]),
+        "counts": audio.task.validation.labels().counts(run.classes),
+    }
+    files = _export(run, learned, checkpoint, encoder)
+    details = {**learned.details, "device": str(encoder.device)}
+    run.write(replace(learned, details=details), tested, validation, files)
+
+
+def _learn(
+    run: Run, audio: PairAudio, checkpoint: str, encoder: Encoder, progress: Progress
+) -> LearnedFromAudio:
+    config, epochs = run.settings.config, run.folder / EPOCHS
+    if isinstance(config, FinetuneConfig):
+        return learn_anchored_finetune(
+            audio.task, encoder, run.method.layers, config, run.seed, progress, epochs
+        )
+    pretext = load_pretext(checkpoint, encoder) if config.beta else None
+    return learn_wccn_finetune(
+        audio.task, encoder, pretext, config, encoder_settings(config), run.seed, progress, epochs
+    )
+
+
+def _export(run: Run, learned: LearnedFromAudio, checkpoint: str, encoder: Encoder) -> Sequence[str]:
+    """Write the trained encoder, and for layer anchoring the classifier on it; return the files' names."""
+    network = cast("AnchoredEncoder | WccnEncoder", learned.network)
+    folder = run.folder / ENCODER
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed here, or is replaced
+    write_encoder(network.encoder, checkpoint, folder)
+    files = sorted(f"{ENCODER}/{file.name}" for file in folder.iterdir())
+    if not isinstance(network, AnchoredEncoder):
+        return files
+    written = find_checkpoint(str(folder))
+    described = {
+        **encoder.describe(),
+        "checkpoint": written.name,
+        "revision": None,
+        "weights_sha256": written.weights_sha256,
+    }
+    description = ModelDescription(
+        method=run.method.name,
+        classes=run.classes,
+        layers=run.method.layers,
+        width=network.encoder.width,
+        projection=run.settings.config.projection,
+        source=run.source,
+        target=run.target,
+        encoder=described,
+    )
+    statistics = Statistics(*(network.get_buffer(f"target_{name}").cpu() for name in ("mean", "scale")))
+    save_model(
+        run.folder / FILE_NAME, TrainedModel(description, copy.deepcopy(network.head).cpu(), statistics)
+    )
+    return [*files, FILE_NAME]
