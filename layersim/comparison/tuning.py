@@ -29,13 +29,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from layersim.adaptation.anchors import Anchors, choose_anchors
+from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.methods import Method, MethodRequest, OwnSettings, define_method, parse_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import (
+    anchor_chooser,
     open_features,
     own_settings,
-    refuse_stale,
     same_encoder,
     shared_classes,
 )
@@ -96,15 +96,7 @@ def tune(
     inputs = _read_word(word).definition.inputs
     corpora = open_features(workspace, source, inputs), open_features(workspace, target, inputs)
 
-    def choose(asked: str) -> Anchors:
-        found = choose_anchors(
-            asked,
-            corpora[0].cache.layers,
-            lambda level: workspace.rank_folder(source, target, level) / "ranking.json",
-        )
-        refuse_stale(found, corpora)
-        return found
-
+    choose = anchor_chooser(workspace, source, target, lambda: corpora)
     return tune_pair(
         *corpora, word, settings, train, choose, workspace.tune_folder(source, target),
         own=own or own_settings(workspace), progress=progress, force=force,
