@@ -56,11 +56,14 @@ def draw_spectrograms(units: Units) -> Iterator[Drawn]:
                 logger.warning("no figure of spectrograms: %s", error)
                 return
             cells[emotion, name] = mel_levels(wave)
+    # Corpora are recorded at levels of their own; between a corpus's emotions the level tells something.
+    loudest = {name: max(part.max() for (_, of), part in cells.items() if of == name) for name in corpora}
+    cells = {key: part - loudest[key[1]] for key, part in cells.items()}
     # The filters' corners are two more than the bands; a band's centre is the corner that it rises to.
     centres = librosa.mel_frequencies(BANDS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
     figure = mel_spectrograms(
         cells, emotions, list(corpora), centres, HOP / SAMPLE_RATE, "Mel spectrograms",
-        level_label="dB of full scale",
+        level_label="dB below the corpus's loudest",
     )  # fmt: skip
     shown = "; ".join(
         f"{name}: {', '.join(str(row['utterance_id']) for row in rows.values())}"

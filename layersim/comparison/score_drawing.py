@@ -12,6 +12,7 @@ import numpy as np
 
 from layersim.comparison.settings import BASELINES
 from layersim.comparison.table import Table
+from layersim.comparison.tables import anchor_name
 from layersim.comparison.view import (
     Drawn,
     Scores,
@@ -22,6 +23,7 @@ from layersim.comparison.view import (
     numbered,
     pair_slug,
     parts,
+    seed_words,
 )
 from layersim.figures.anchors import anchor_ablation
 from layersim.figures.confusion import confusion_matrices
@@ -40,6 +42,7 @@ def draw_methods(view: View, table: Table) -> Iterator[Drawn]:
     """Draw every method in every direction, and the mean; further directions in a further figure."""
     scores = view.scores(table)
     baselines = [row for row in scores.rows if row in UNADAPTED]
+    over = interval_words(view, scores.low, view.unlabelled)
     for place, part in enumerate(parts(len(scores.directions), _PANELS)):
         directions = scores.directions[part]
         figure = method_intervals(
@@ -48,8 +51,8 @@ def draw_methods(view: View, table: Table) -> Iterator[Drawn]:
         )  # fmt: skip
         marked = " Open squares: without adaptation." if baselines else ""
         caption = (
-            f"UAR of every method in each direction under {view.encoder}, {view.of_seeds}"
-            f"{interval_words(view, scores.low, view.unlabelled)}.{marked} Bold: the highest of a panel. Dashed: chance."
+            f"UAR of every method in each direction under {view.encoder}, {seed_words(view.jobs)}{over}."
+            f"{marked} Bold: the highest of a panel. Dashed: chance."
         )
         yield Drawn(view.name("methods", *numbered(place)), figure, caption)
 
@@ -59,6 +62,7 @@ def draw_anchors(view: View, table: Table) -> Iterator[Drawn]:
     scores = view.scores(table)
     if len(scores.rows) < 2:
         return
+    anchored = [job for job in view.jobs if anchor_name(job.name) in scores.rows]
     chances = set(view.chances(scores.directions))
     over = interval_words(view, scores.low, view.unlabelled)
     most = max(1, _MARKS // (len(scores.rows) + 1))
@@ -68,8 +72,8 @@ def draw_anchors(view: View, table: Table) -> Iterator[Drawn]:
             f"Anchor sets, {view.encoder}", chance=min(chances) if len(chances) == 1 else None,
         )  # fmt: skip
         caption = (
-            f"UAR of layer anchoring by its set of anchors under {view.encoder}, {view.of_seeds}{over}. Group, Best and Worst are those "
-            "of the train splits, in every fold anew."
+            f"UAR of layer anchoring by its set of anchors, {view.encoder}, {seed_words(anchored)}{over}. "
+            "Group, Best and Worst are those of the train splits, in every fold anew."
         )
         yield Drawn(view.name("anchors", *numbered(place)), figure, caption)
 
@@ -85,12 +89,12 @@ def draw_confusions(view: View) -> Iterator[Drawn]:
             name: np.sum([test["confusion"] for test in found], axis=0) for name, found in tests.items()
         }
         test = view.test(situation)
-        said = f"summed over {view.seeds}" if len(jobs[0].seeds) > 1 else view.seeds
+        seeds = ", ".join(f"{name}: {len(found)}" for name, found in tests.items())
         figure = confusion_matrices(counts, list(test["recalls"]), f"{direction(situation)}, {view.encoder}")
         caption = (
-            f"Confusion in {direction(situation)}, {said}: {test['utterances']} utterances of "
-            f"{test['speakers']} test speakers of {situation.target}, each tested once with every seed. "
-            f"Per cent are of a row. Which methods are shown does not depend on their scores."
+            f"Confusion in {direction(situation)}: {test['utterances']} utterances of {test['speakers']} "
+            f"test speakers of {situation.target}, once for each seed ({seeds}). Per cent are of rows. Which "
+            "methods are shown does not depend on their scores."
         )
         yield Drawn(view.name("confusion", pair_slug(situation)), figure, caption)
 
@@ -120,7 +124,8 @@ def draw_target_data(view: View, table: Table) -> Iterator[Drawn]:
             figure = target_data_curves(clips, shown, f"{pair}, {view.encoder}", chance=chance)
             caption = (
                 f"UAR in {pair} under {view.encoder} over the number of the target's utterances that were "
-                f"labelled and joined the source, {view.of_seeds}{interval_words(view, scores.low, [first])}."
+                f"labelled and joined the source, {seed_words(view.jobs)}"
+                f"{interval_words(view, scores.low, [first])}."
             )
             name = view.name("target-data", pair_slug(first), *numbered(place))
             yield Drawn(name, figure, caption)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,16 @@ from layersim.adaptation.train import read_method
 from layersim.comparison.situations import Situation
 from layersim.comparison.table import Table
 from layersim.comparison.units import Job
-from layersim.comparison.view import Drawn, Scores, Values, View, direction, interval_words, pair_slug
+from layersim.comparison.view import (
+    Drawn,
+    Scores,
+    Values,
+    View,
+    direction,
+    interval_words,
+    pair_slug,
+    seed_words,
+)
 from layersim.figures.attention import attention_weights
 from layersim.figures.curves import training_curves
 from layersim.figures.embeddings import Labelled, embedding_scatter
@@ -32,34 +42,29 @@ ADVERSARIAL = ("dann", "dann-conv1d", "dann-resnet50")
 SCHEDULE = ["epoch", "learning_rate", "lambda", "domain_accuracy"]
 WHITENING = {"without Deep-WCCN": "wccn-off", "with Deep-WCCN": "wccn"}
 
-_KINDS: Mapping[Kind, tuple[str, str]] = {  # of a ranking: words of the figure's name, and of the caption
-    "utterance": ("layer-curve", "utterance level, with the labels of the train splits"),
-    "phoneme": ("layer-curve-phoneme", "phoneme level, with the labels of the train splits"),
-    "phoneme-label-free": ("layer-curve-label-free", "phoneme level, without any label"),
+_KINDS: Mapping[Kind, tuple[str, str]] = {  # of a ranking: the figure's name, and words
+    "utterance": ("layer-curve", "utterance level"),
+    "phoneme": ("layer-curve-phoneme", "phoneme level"),
+    "phoneme-label-free": ("layer-curve-label-free", "phoneme level, label-free"),
 }
+_PROBE = r"probe-\w+"
 _LAYERS = 3  # fewer have no rank correlation
 
 
 def draw_attention(view: View) -> Iterator[Drawn]:
     """Draw which layers attention over the layers listens to, a panel per direction."""
-    weights, layers = {}, []
-    for situation in view.unlabelled:
-        job = view.find(ATTENDING, situation)
-        if job is None:
-            continue
-        found = view.metrics(job)
-        layers = found[0]["trials"][0]["layers"]
-        weights[direction(situation)] = [
-            np.mean([trial["details"]["layer_weights"] for trial in one["trials"]], axis=0) for one in found
-        ]
-    if weights:
+    jobs = [job for one in view.unlabelled if (job := view.find(ATTENDING, one)) is not None]
+    if jobs:
+        found = [view.metrics(job) for job in jobs]
+        layers = found[0][0]["trials"][0]["layers"]
+        weights = {direction(job.situation): _attention(runs) for job, runs in zip(jobs, found, strict=True)}
         figure = attention_weights(
             layers, weights, f"Attention of {ATTENDING} over the layers, {view.encoder}"
         )
         caption = (
-            f"How much each layer of {view.encoder} weighs in {ATTENDING}, {view.of_seeds}; a seed's weights "
-            "are the mean of its trainings, one for each fold of the target. They are learnt from the source's "
-            "labels and both corpora's vowels, without the test speakers."
+            f"How much each layer of {view.encoder} weighs in {ATTENDING}, {seed_words(jobs)}; a seed's "
+            "weights are the mean of its trainings, one for each fold of the target. They are learnt from "
+            "the source's labels and both corpora's vowels, without the test speakers."
         )
         yield Drawn(view.name("attention"), figure, caption)
 
@@ -78,10 +83,11 @@ def draw_layer_curves(view: View, table: Table) -> Iterator[Drawn]:
             if (np.isfinite(uar[0]) & np.isfinite(similarity[0])).sum() < _LAYERS:
                 continue
             first, count = rankings[0], len(rankings)
+            probes = [job for job in view.jobs if re.fullmatch(_PROBE, job.name)]
             over = interval_words(view, uar[1], [situation])
             figure = similarity_and_transfer(
                 layers, similarity, uar, _majorities(rankings),
-                title=f"{direction(situation)}, {view.encoder}",
+                title=f"{direction(situation)}, {view.encoder}, {said}",
                 similarity_label=f"similarity ({first['metric']}, {first['features']})",
                 chance=view.chances([direction(situation)])[0],
             )  # fmt: skip
@@ -94,7 +100,7 @@ def draw_layer_curves(view: View, table: Table) -> Iterator[Drawn]:
             caption = (
                 f"Does similarity say which layer transfers? {direction(situation)}, {view.encoder}. Above: "
                 f"similarity, {said}; {folds}. Below: UAR of a linear probe on the layer alone, "
-                f"{view.of_seeds}{over}."
+                f"{seed_words(probes)}{over}."
             )
             yield Drawn(view.name(name, pair_slug(situation)), figure, caption)
 
@@ -109,7 +115,7 @@ def draw_schedule(view: View) -> Iterator[Drawn]:
     curves = pd.read_csv(job.folder(seed) / CURVES)
     curves = curves.loc[curves["trial"] == trial["trial"], SCHEDULE]
     figure = training_curves(
-        curves.reset_index(drop=True), f"{job.name}, {direction(job.situation)}",
+        curves.reset_index(drop=True), f"{job.name}, {trial['trial']}, seed {seed}",
         chosen_epoch=trial["best_epoch"],
     )  # fmt: skip
     caption = (
@@ -137,6 +143,13 @@ def draw_embeddings(view: View) -> Iterator[Drawn]:
         f"trained once more for this picture: {trial.name}, seed {seed}. Neither reads the target."
     )
     yield Drawn("embeddings", figure, caption)
+
+
+def _attention(runs: Sequence[Mapping[str, Any]]) -> Values:
+    """Take the weights of each seed, mean over its trials: shape (seeds, layers)."""
+    weights = [[trial["details"]["layer_weights"] for trial in run["trials"]] for run in runs]
+    means: Values = np.array(weights, dtype=np.float64).mean(axis=1)
+    return means
 
 
 def _rankings(view: View, situation: Situation, kind: Kind) -> list[dict[str, Any]]:

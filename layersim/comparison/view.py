@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,17 +76,6 @@ class View:
             firsts.setdefault((situation.source, situation.target), situation)
         return list(firsts.values())
 
-    @property
-    def seeds(self) -> str:
-        """How many runs a method has, in words: a comparison's methods all have the same seeds."""
-        count = len(self.jobs[0].seeds)
-        return f"{count} seeds" if count > 1 else "one seed"
-
-    @property
-    def of_seeds(self) -> str:
-        """What a score is, in words."""
-        return f"mean of {self.seeds}" if len(self.jobs[0].seeds) > 1 else self.seeds
-
     def find(self, method: str, situation: Situation) -> Job | None:
         """Return the job of a method in a direction, or None."""
         return next((job for job in self.jobs if (job.name, job.situation) == (method, situation)), None)
@@ -141,6 +130,15 @@ def views(units: Units) -> list[View]:
 def direction(situation: Situation) -> str:
     """Name a direction as the tables do."""
     return f"{situation.source} → {situation.tested}"
+
+
+def seed_words(jobs: Iterable[Job]) -> str:
+    """Say of how many seeds the scores of some jobs are."""
+    counts = sorted({len(job.seeds) for job in jobs})
+    if counts == [1]:
+        return "one seed"
+    alone = " (one where a seed bears on nothing)" if counts[0] == 1 else ""
+    return f"mean of {counts[-1]} seeds{alone}"
 
 
 def interval_words(view: View, low: Values | None, situations: Sequence[Situation]) -> str:
