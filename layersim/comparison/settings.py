@@ -22,7 +22,7 @@ class CompareConfig(StageConfig):
     section: ClassVar[str] = "compare"
 
     methods: tuple[str, ...] = setting(
-        (*PAPER_METHODS, *ANCHOR_SETS[1:]),
+        (*PAPER_METHODS, *ANCHOR_SETS[1:], "la-class"),
         f"methods to compare; {', '.join(BASELINES)} are always among them",
         min_length=1,
     )
