@@ -235,7 +235,7 @@ def train_pair(
                 folder / method.folder / f"seed-{config.seed + number}",
             )  # fmt: skip
             if run.is_wanted(force):
-                run.train(data, part_of(progress, place * config.seeds + number, runs))
+                run.train(data, _part_of(progress, place * config.seeds + number, runs))
             progress("training", place * config.seeds + number + 1, runs)
         results.append(collect(method, folder, config, classes))
     encoder = next(iter(encoders.values()))
@@ -390,7 +390,7 @@ def data_notes(
     return notes
 
 
-def part_of(progress: Progress, done: int, runs: int) -> Progress:
+def _part_of(progress: Progress, done: int, runs: int) -> Progress:
     """Show one run's epochs as its share of all runs."""
 
     def show(label: str, epoch: float, epochs: float) -> None:

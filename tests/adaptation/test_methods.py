@@ -126,6 +126,8 @@ def test_wrong_own_settings_are_refused_by_name() -> None:
         define("wccn", OwnSettings({"wccn": {"smothing": 0.1}}))
     with pytest.raises(UsageError, match="setting 'smoothing'"):
         define("wccn", OwnSettings(flags={"wccn": {"smoothing": 7}}))
+    with pytest.raises(UsageError, match=r"--set wccn: unknown key 'smothing'\. Did you mean 'smoothing'"):
+        define("wccn", OwnSettings(flags={"wccn": {"smothing": 0.1}}))
 
 
 def test_the_list_of_methods_has_all_of_them_for_people_and_programs() -> None:

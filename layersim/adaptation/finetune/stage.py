@@ -52,7 +52,6 @@ from layersim.adaptation.train import (
     data_notes,
     open_features,
     own_settings,
-    part_of,
     requests_of,
     same_encoder,
     shared_classes,
@@ -137,11 +136,10 @@ def finetune(
     for run in runs:
         _refuse_begun_otherwise(run, force)
     load = _loader(workspace.encoder, described, device)
-    for place, run in enumerate(runs):
-        if wanted[place]:
-            _train(run, audio, workspace.encoder, load, part_of(progress, place, len(runs)))
+    for run, needed in zip(runs, wanted, strict=True):
+        if needed:
+            _train(run, audio, workspace.encoder, load, _by_epochs(progress, run))
         shutil.rmtree(run.folder / EPOCHS, ignore_errors=True)
-        progress("training", place + 1, len(runs))
     counts = {
         "source_train": audio.task.source.labels().counts(classes),
         "source_validation": audio.task.validation.labels().counts(classes),
@@ -209,6 +207,13 @@ def _loader(checkpoint: str, described: dict[str, Any], device: str) -> Callable
         return encoder
 
     return load
+
+
+def _by_epochs(progress: Progress, run: Run) -> Progress:
+    """Show each run's epochs by themselves: one may take minutes."""
+    return lambda label, epoch, epochs: progress(
+        f"{label} {run.method.folder}, seed {run.seed}", epoch, epochs
+    )
 
 
 def _train(
