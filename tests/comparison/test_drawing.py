@@ -146,6 +146,12 @@ def test_the_figure_of_methods_has_the_tables_numbers_and_says_seeds_and_speaker
     assert "(english: 5, german: 5)" in drawn.caption
 
 
+def test_the_caption_names_the_methods_that_learn_the_targets_labels(study: Study) -> None:
+    (view,) = views(study(["cc", "supervised"]))
+    (drawn,) = score_drawing.draw_methods(view, table_of({"cc": [0.3, 0.4], "supervised": [0.8, 0.9]}))
+    assert "Learnt from the target's labels: supervised." in drawn.caption
+
+
 def test_what_no_seed_bears_on_is_said_to_have_one(study: Study) -> None:
     (view,) = views(study(["la:2,3", "la-class:2"]))
     (drawn,) = score_drawing.draw_methods(view, table_of({"la-2-3": [0.6, 0.7]}))
