@@ -25,7 +25,7 @@ from layersim.comparison.view import Drawn, views
 from layersim.features.dataset import CorpusFeatures
 from layersim.settings import resolve_settings
 from layersim.similarity.settings import RankConfig
-from layersim.workspace import CorpusEntry, Workspace
+from layersim.workspace import CorpusEntry, Workspace, encoder_slug
 
 CLASSES = ["anger", "happiness", "neutral", "sadness"]
 QUICK = {"epochs": 3, "batch": 16}
@@ -66,7 +66,7 @@ def study(corpora: dict[str, CorpusFeatures], tmp_path: Path) -> Study:
                 folder = job.folder(seed)
                 folder.mkdir(parents=True)
                 (folder / "metrics.json").write_text(json.dumps(metrics(seed, details)), "utf-8")
-                rows.append((job.name, running.encoder_slug(job.workspace.encoder), job.situation.source,
+                rows.append((job.name, encoder_slug(job.workspace.encoder), job.situation.source,
                              job.situation.tested, seed, str(folder)))  # fmt: skip
         columns = ["method", "encoder", "source", "target", "seed", "folder"]
         return Units(jobs, pd.DataFrame(rows, columns=columns))
