@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from layersim.adaptation.methods import parse_method
 from layersim.comparison.settings import BASELINES
 from layersim.comparison.table import Table
 from layersim.comparison.tables import anchor_name
@@ -42,6 +43,7 @@ def draw_methods(view: View, table: Table) -> Iterator[Drawn]:
     """Draw every method in every direction, and the mean; further directions in a further figure."""
     scores = view.scores(table)
     baselines = [row for row in scores.rows if row in UNADAPTED]
+    taught = dict.fromkeys(job.name for job in view.jobs if parse_method(job.word).definition.supervised)
     over = interval_words(view, scores.low, view.unlabelled)
     for place, part in enumerate(parts(len(scores.directions), _PANELS)):
         directions = scores.directions[part]
@@ -50,6 +52,7 @@ def draw_methods(view: View, table: Table) -> Iterator[Drawn]:
             f"Methods, {view.encoder}", baselines=baselines, chance=view.chances(directions),
         )  # fmt: skip
         marked = " Open squares: without adaptation." if baselines else ""
+        marked += f" Learnt from the target's labels: {', '.join(taught)}." if taught else ""
         caption = (
             f"UAR of every method in each direction under {view.encoder}, {seed_words(view.jobs)}{over}."
             f"{marked} Bold: the highest of a panel. Dashed: chance."

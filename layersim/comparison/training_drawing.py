@@ -45,7 +45,7 @@ WHITENING = {"without Deep-WCCN": "wccn-off", "with Deep-WCCN": "wccn"}
 _KINDS: Mapping[Kind, tuple[str, str]] = {  # of a ranking: the figure's name, and words
     "utterance": ("layer-curve", "utterance level"),
     "phoneme": ("layer-curve-phoneme", "phoneme level"),
-    "phoneme-label-free": ("layer-curve-label-free", "phoneme level, label-free"),
+    "phoneme-label-free": ("layer-curve-label-free", "label-free"),
 }
 _PROBE = r"probe-\w+"
 _LAYERS = 3  # fewer have no rank correlation

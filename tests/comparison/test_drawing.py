@@ -25,7 +25,7 @@ from layersim.comparison.view import Drawn, views
 from layersim.features.dataset import CorpusFeatures
 from layersim.settings import resolve_settings
 from layersim.similarity.settings import RankConfig
-from layersim.workspace import CorpusEntry, Workspace
+from layersim.workspace import CorpusEntry, Workspace, encoder_slug
 
 CLASSES = ["anger", "happiness", "neutral", "sadness"]
 QUICK = {"epochs": 3, "batch": 16}
@@ -66,7 +66,7 @@ def study(corpora: dict[str, CorpusFeatures], tmp_path: Path) -> Study:
                 folder = job.folder(seed)
                 folder.mkdir(parents=True)
                 (folder / "metrics.json").write_text(json.dumps(metrics(seed, details)), "utf-8")
-                rows.append((job.name, running.encoder_slug(job.workspace.encoder), job.situation.source,
+                rows.append((job.name, encoder_slug(job.workspace.encoder), job.situation.source,
                              job.situation.tested, seed, str(folder)))  # fmt: skip
         columns = ["method", "encoder", "source", "target", "seed", "folder"]
         return Units(jobs, pd.DataFrame(rows, columns=columns))
@@ -144,6 +144,12 @@ def test_the_figure_of_methods_has_the_tables_numbers_and_says_seeds_and_speaker
     assert drawn.name == "methods"
     assert "mean of 2 seeds, with 95 % intervals over the target's test speakers" in drawn.caption
     assert "(english: 5, german: 5)" in drawn.caption
+
+
+def test_the_caption_names_the_methods_that_learn_the_targets_labels(study: Study) -> None:
+    (view,) = views(study(["cc", "supervised"]))
+    (drawn,) = score_drawing.draw_methods(view, table_of({"cc": [0.3, 0.4], "supervised": [0.8, 0.9]}))
+    assert "Learnt from the target's labels: supervised." in drawn.caption
 
 
 def test_what_no_seed_bears_on_is_said_to_have_one(study: Study) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from layersim.figures.bars import bars_with_intervals
-from layersim.figures.confusion import confusion_matrix
+from layersim.figures.confusion import confusion_matrices, confusion_matrix
 
 
 @settings(max_examples=20, deadline=None)
@@ -45,6 +45,34 @@ def test_the_first_row_is_at_the_top_and_the_right_cells_are_bold():
 def test_what_is_no_confusion_matrix_is_refused(counts, labels, message):
     with pytest.raises(ValueError, match=message):
         confusion_matrix(counts, labels)
+
+
+def test_several_matrices_stand_side_by_side_with_the_truth_named_once():
+    counts = {"cc": [[3, 1], [0, 4]], "la": [[4, 0], [0, 0]]}
+    figure = confusion_matrices(counts, ["anger", "sadness"], "Title")
+    first, second = figure.axes
+    assert [text.get_text() for text in first.texts] == ["75 %\n3", "25 %\n1", "0 %\n0", "100 %\n4"]
+    assert [text.get_text() for text in second.texts] == ["100 %\n4", "0 %\n0"]
+    assert [bool(patch.get_hatch()) for patch in second.patches] == [False, False, True, True]
+    assert first.get_position().x1 < second.get_position().x0
+    assert first.get_position().y0 == second.get_position().y0
+    assert [axes.yaxis.get_tick_params()["labelleft"] for axes in (first, second)] == [True, False]
+    assert [axes.get_title(loc="left") for axes in (first, second)] == ["cc", "la"]
+
+
+def test_matrices_that_do_not_fit_beside_each_other_stand_below():
+    labels = [f"emotion {number}" for number in range(7)]
+    figure = confusion_matrices(dict.fromkeys("abc", np.eye(7, dtype=int)), labels)
+    places = [axes.get_position() for axes in figure.axes]
+    assert places[0].y0 == places[1].y0 > places[2].y1
+    assert places[0].x0 == places[2].x0
+
+
+def test_no_matrices_and_a_wrong_one_among_several_are_refused():
+    with pytest.raises(ValueError, match="expected at least one panel, got none"):
+        confusion_matrices({}, ["a"])
+    with pytest.raises(ValueError, match="counts: la: expected whole numbers"):
+        confusion_matrices({"cc": [[1]], "la": [[-1]]}, ["a"])
 
 
 def test_bars_have_the_heights_and_intervals_they_were_given():
