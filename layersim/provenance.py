@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shlex
 from collections.abc import Collection, Iterable, Mapping
@@ -106,7 +107,12 @@ def command_line(stage: str, study: Mapping[str, str], settings: Settings[Any]) 
     values = settings.config.model_dump(mode="json")
     options |= {name: values[name] for name, origin in settings.origins.items() if origin == FLAG}
     words = ["layersim", *stage.split()]
+    method = settings.config.section.partition(".")[2]  # of a method's own table
+    own = {name for name, origin in settings.origins.items() if origin == FLAG} if method else set()
     for name, value in options.items():
+        if name in own:
+            words += ["--set", f"{method}.{name}={json.dumps(value)}"]
+            continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
             words.append(",".join(map(str, value)) if isinstance(value, list) else str(value))

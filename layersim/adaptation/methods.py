@@ -294,6 +294,7 @@ def define_method(
     """
     request = parse_method(word)
     definition, own = request.definition, own or OwnSettings()
+    _require_known(own)
     folder = request.word.replace(":", "-").replace(",", "-")
     anchors = None
     if definition.layers == "anchors":
@@ -357,6 +358,28 @@ def _resolve(
     for field_name, value in (fixed or {}).items():
         values[field_name], origins[field_name] = value, "the method's name"
     return Settings(model.model_validate(values), origins)
+
+
+def _require_known(own: OwnSettings) -> None:
+    """Refuse tables, flags and presets of methods that there are not.
+
+    Raises
+    ------
+    LayersimError
+        For a table of ``layersim.toml``; for a flag a `UsageError`.
+    """
+    configs: list[type[MethodConfig]] = [
+        one.config for one in METHODS.values() if issubclass(one.config, MethodConfig)
+    ]
+    configs.append(SelfTrainingConfig)
+    tables = {config.section.removeprefix("train.") for config in configs} | {"finetune"}
+    refuse_unknown(own.tables, tables, "layersim.toml, table [train]")
+    presets = {name for config in configs for name in config.presets}
+    try:
+        refuse_unknown(own.flags, tables, "--set")
+        refuse_unknown([own.preset] if own.preset else [], presets, "--preset")
+    except LayersimError as error:
+        raise UsageError(str(error)) from None
 
 
 def refuse_unknown_flags(own: OwnSettings, model: type[MethodConfig]) -> None:

@@ -130,6 +130,24 @@ def test_wrong_own_settings_are_refused_by_name() -> None:
         define("wccn", OwnSettings(flags={"wccn": {"smothing": 0.1}}))
 
 
+def test_settings_of_methods_that_there_are_not_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"--set: unknown key 'pa-atn'\. Did you mean 'pa'"):
+        define("cc", OwnSettings(flags={"pa-atn": {"weight": 1}}))
+    with pytest.raises(LayersimError, match=r"table \[train\]: unknown key 'wcn'\. Did you mean 'wccn'"):
+        define("cc", OwnSettings({"wcn": {"smoothing": 0.1}}))
+    with pytest.raises(UsageError, match=r"--preset: unknown key 'papr'\. Did you mean 'paper'"):
+        define("wccn", OwnSettings(preset="papr"))
+
+
+def test_the_command_in_run_json_gives_own_settings_as_such() -> None:
+    from layersim.provenance import command_line
+
+    method = define("wccn", OwnSettings(flags={"wccn": {"smoothing": 0.25}}))
+    assert command_line("train", {"source": "a"}, method.settings) == (
+        "layersim train --source a --set wccn.smoothing=0.25"
+    )
+
+
 def test_the_list_of_methods_has_all_of_them_for_people_and_programs() -> None:
     listed = describe_methods()
     document = json.loads(json.dumps(listed.to_json()))
