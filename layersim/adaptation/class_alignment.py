@@ -15,10 +15,11 @@ target,
     E:  r_nc  ~ exp(mu_c^T S'^-1 x_n - mu_c^T S'^-1 mu_c / 2), each row summing to 1,
         then, ten times over: r_nc / (share of class c * C)^balance, each row summing to 1
 
-``balance`` is how much the target's classes are taken to be equally frequent: 0 not at all, 1 wholly
-(Sinkhorn's iteration). It is an assumption on the target's class frequencies, made without its labels; where
-they are far from equal, it is wrong. Emotions are predicted by the same Gaussians, without the balance: an
-utterance's prediction does not depend on others.
+With ``balance`` above 0 the target's classes are taken to be equally frequent: ten passes bring the mean
+responsibilities to within a few hundredths of 1/C, by 1 at once (Sinkhorn's iteration), by 0.5 in smaller
+steps that leave single rows nearer to where they were. It is an assumption on the target's class frequencies,
+made without its labels; where they are far from equal, it is wrong. Emotions are predicted by the same
+Gaussians, without the balance: an utterance's prediction does not depend on others.
 
 With no iterations this is linear discriminant analysis with shrinkage, trained on the source.
 
@@ -31,9 +32,8 @@ Dempster, Laird & Rubin, JRSS B 39, 1977 (EM). Nigam, McCallum, Thrun & Mitchell
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,6 @@ class ClassAlignmentConfig(MethodConfig):
 
     section: ClassVar[str] = "train.la-class"
     paper: ClassVar[str] = "none: layersim's own form of layer anchoring"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
 
     components: int = setting(200, "principal components of the anchored layers, side by side", ge=1)
     shrinkage: float = setting(
@@ -62,7 +61,10 @@ class ClassAlignmentConfig(MethodConfig):
     )
     iterations: int = setting(10, "rounds of EM; 0: the source alone", ge=0)
     balance: float = setting(
-        0.5, "how much the target's classes are taken to be equally frequent, 0 to 1", ge=0, le=1
+        0.5,
+        "step of the ten passes that make the target's classes equally frequent: 0 none, 1 whole steps",
+        ge=0,
+        le=1,
     )
     weight: float = setting(
         1.0, "what the target weighs in the means and the covariance, the source weighs 1", gt=0,
@@ -100,8 +102,8 @@ def learn_class_aligned(
     Returns
     -------
     Learned
-        Details: ``class_shares``, the mean responsibility of each class over the target after the last round;
-        ``components``. There is nothing random in it: every seed gives the same.
+        Details: ``class_shares``, the mean responsibility of each class over the target in the last round,
+        balanced; ``components``. There is nothing random in it: every seed gives the same.
     """
     source, target = _flat(task.source.features), _flat(task.target.features)
     centre, axes = principal_axes(np.concatenate([source, target]), config.components)
@@ -157,7 +159,7 @@ def estimate(rows: Array, weights: Array, shrinkage: float) -> Gaussians:
 
 
 def balanced(shares: Array, balance: float) -> Array:
-    """Move responsibilities (N, C) towards equally frequent classes; rows still sum to 1.
+    """Bring responsibilities (N, C) to equally frequent classes, by steps; rows still sum to 1.
 
     >>> shares = np.array([[0.8, 0.2], [0.6, 0.4]])
     >>> balanced(shares, 1.0).mean(axis=0).round(3), balanced(shares, 0.0).mean(axis=0).round(3)

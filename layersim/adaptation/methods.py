@@ -202,6 +202,24 @@ def parse_method(word: str) -> MethodRequest:
     return MethodRequest(text, name, argument or None, bare != text)
 
 
+def full_word(word: str, anchors: str) -> str:
+    """Write a method's word with its anchors, and without spaces: one word for one thing.
+
+    Parameters
+    ----------
+    anchors : str
+        The setting ``anchors``, for methods that have none of their own.
+
+    >>> full_word("la+self-train", "best"), full_word("la-class", "best"), full_word("cc", "best")
+    ('la:best+self-train', 'la-class:auto:label-free', 'cc')
+    """
+    request = parse_method(word)
+    argument = request.argument
+    if request.definition.layers == "anchors":
+        argument = parse_anchors(argument or request.definition.anchors or anchors).text
+    return request.name + (f":{argument}" if argument else "") + SUFFIX * request.self_trained
+
+
 @dataclass(frozen=True)
 class OwnSettings:
     """What was said of single methods' settings: tables ``[train.NAME]``, flags ``--set NAME.KEY=VALUE``."""

@@ -49,7 +49,7 @@ class PhoneticConfig(NetworkMethodConfig):
 
     section: ClassVar[str] = "train.pa"
     paper: ClassVar[str] = PHONETIC_ANCHORING
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"anchor_vowels": "alike"}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}  # it states no number
 
     layers_use: LayersUse = setting(
         "top",

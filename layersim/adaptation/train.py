@@ -211,7 +211,10 @@ def train_pair(
     counts: dict[str, Any] = {}
     runs = len(methods) * config.seeds
     for place, method in enumerate(methods):
-        data = read_method(method, corpora[method.definition.inputs], classes)
+        first, second = corpora[method.definition.inputs]
+        if method.definition.supervised:
+            first = second
+        data = read_method(method, (first, second), classes)
         asked = getattr(method.settings.config, "batch", len(data.source_train))
         batch = min(asked, len(data.source_train), len(data.target_train))
         if not counts and not method.definition.supervised:
@@ -284,7 +287,7 @@ def read_method(
     if method.standardise is None:
         raise ValueError(f"method: {method.name} learns from sound, not from features")
     return read_pair(
-        target if method.definition.supervised else source,
+        source,
         target,
         method.layers,
         classes,

@@ -15,25 +15,28 @@ Runs every unit that is missing (`layersim.comparison.running`) and writes what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from layersim.adaptation.methods import OwnSettings
+from layersim.adaptation.anchors import parse_anchors
+from layersim.adaptation.methods import OwnSettings, parse_method
 from layersim.adaptation.settings import TrainConfig
+from layersim.adaptation.train import open_features
 from layersim.comparison.drawing import draw_comparison
-from layersim.comparison.published import published_table
+from layersim.comparison.job import Job
+from layersim.comparison.published import published_names, published_table
 from layersim.comparison.running import Units, run_units
 from layersim.comparison.settings import CompareConfig
 from layersim.comparison.table import Table
 from layersim.comparison.tables import anchor_table, method_table
-from layersim.provenance import write_run
+from layersim.comparison.unit_request import fingerprint
+from layersim.provenance import RUN, write_run
 from layersim.settings import Settings
 from layersim.similarity.settings import RankConfig
-from layersim.workspace import Progress, Workspace, no_progress, write_json, write_text
+from layersim.workspace import Progress, Workspace, encoder_slug, no_progress, write_json, write_text
 
 TABLES = "tables.json"
-PUBLISHED = ("layer-anchoring", "anchor-sets")
 
 
 @dataclass(frozen=True)
@@ -103,27 +106,74 @@ def compare(
     LayersimError
         As `run_units`.
     """
-    units = run_units(workspace, settings, train, rank, own, progress, force)
     folder = workspace.root / "compare" / settings.config.protocol
+    (folder / RUN).unlink(missing_ok=True)  # from here on what stands there is of another comparison
+    units = run_units(workspace, settings, train, rank, own, progress, force)
     tables = {
         "methods": method_table(units.results, units.predictions, replicates=settings.config.bootstraps)
     }
     anchors = anchor_table(units.results, units.predictions, replicates=settings.config.bootstraps)
     if anchors is not None and len(anchors.rows()) > 1:
         tables["anchors"] = anchors
+    tables = {
+        name: replace(table, notes=(*table.notes, *label_notes(units))) for name, table in tables.items()
+    }
     results = units.results.assign(
         folder=[str(Path(one).relative_to(folder)) for one in units.results["folder"]]
     )
     write_text(folder / "results.csv", results.to_csv(index=False, lineterminator="\n"))
-    for name, table in tables.items():
-        write_text(folder / f"{name}.txt", table.to_text())
-        write_text(folder / f"{name}.csv", table.to_csv())
-        write_text(folder / f"{name}.tex", table.to_latex())
+    for name in ("methods", "anchors"):
+        forms = ("txt", Table.to_text), ("csv", Table.to_csv), ("tex", Table.to_latex)
+        for suffix, form in forms:
+            if name in tables:
+                write_text(folder / f"{name}.{suffix}", form(tables[name]))
+            else:
+                (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     captions = draw_comparison(units, tables, folder / "figures")
     write_json(folder / TABLES, {"tables": [_page(table) for table in tables.values()], "figures": captions})
-    write_run(folder, "compare", {}, settings, {}, {"units": len(units.results)})
-    shown = tuple(published_table(name) for name in PUBLISHED) if with_published else ()
+    own = own or OwnSettings()
+    asked = {
+        "units": len(units.results),
+        "train": train.as_rows(),
+        "rank": rank.as_rows(),
+        "own": {"tables": dict(own.tables), "flags": dict(own.flags), "preset": own.preset},
+    }
+    write_run(folder, "compare", {}, settings, _inputs(units), asked)
+    shown = tuple(published_table(name) for name in published_names()) if with_published else ()
     return Comparison(units, tables, folder, shown)
+
+
+def label_notes(units: Units) -> list[str]:
+    """Say which rows rest on emotion labels of the target: those whose anchors were ranked by them."""
+    reading = sorted({job.name for job in units.jobs if _reads_labels(job)})
+    supervised = sorted({job.name for job in units.jobs if parse_method(job.word).definition.supervised})
+    notes = []
+    if reading:
+        notes.append(
+            f"{', '.join(reading)}: anchors are ranked with emotion labels of the target's other speakers, "
+            "those that are adapted to; training reads none."
+        )
+    if supervised:
+        notes.append(f"{', '.join(supervised)}: trained on labels of the target's other speakers.")
+    return notes
+
+
+def _reads_labels(job: Job) -> bool:
+    request = parse_method(job.word)
+    anchors = parse_anchors(request.argument or "all") if request.definition.layers == "anchors" else None
+    return anchors is not None and anchors.ranked is not None and anchors.kind != "phoneme-label-free"
+
+
+def _inputs(units: Units) -> dict[str, str]:
+    """Hash every corpus that took part, with each kind of its features."""
+    found: dict[str, str] = {}
+    for job in units.jobs:
+        inputs = parse_method(job.word).definition.inputs
+        kind = encoder_slug(job.workspace.encoder) if inputs == "encoder" else inputs
+        for name in job.situation.corpora:
+            if f"{name}, {kind}" not in found:
+                found[f"{name}, {kind}"] = fingerprint(open_features(job.workspace, name, inputs))
+    return found
 
 
 def _page(table: Table) -> dict[str, Any]:

@@ -7,26 +7,31 @@ the cached features; a killed comparison goes on with those that are missing.
 from __future__ import annotations
 
 import os
+import statistics
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 
-from layersim.adaptation.methods import OwnSettings, parse_method
+from layersim.adaptation.methods import OwnSettings, full_word, parse_method
 from layersim.adaptation.run import METRICS, read_predictions
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import open_features
+from layersim.comparison.job import Job
 from layersim.comparison.settings import CompareConfig
-from layersim.comparison.situations import all_pairs, parse_pair
+from layersim.comparison.situations import Situation, all_pairs, parse_pair
 from layersim.comparison.tested import Unit
 from layersim.comparison.trial import shared_classes
-from layersim.comparison.units import Job, missing_seeds, run_job
-from layersim.errors import LayersimError
-from layersim.settings import Settings
+from layersim.comparison.units import missing_seeds, run_job
+from layersim.errors import LayersimError, UsageError
+from layersim.metrics import uar
+from layersim.settings import FLAG, Settings
 from layersim.similarity.settings import RankConfig
 from layersim.workspace import Progress, Workspace, encoder_slug, no_progress, read_json
 
@@ -38,8 +43,9 @@ class Units:
     Attributes
     ----------
     results : DataFrame
-        One row per unit: ``encoder, source, target, clips, method, layers, seed, uar, wa, macro_f1``, one
-        ``recall_CLASS`` per class, ``source_validation_uar, utterances, speakers, folder``. Shares are 0..1.
+        One row per unit: ``encoder`` (empty where the method reads none), ``source, target, clips, method,
+        layers, seed, uar, uar_folds_mean, uar_folds_sd, wa, macro_f1``, one ``recall_CLASS`` per class,
+        ``source_validation_uar, utterances, speakers, folder``. Shares are 0..1.
     """
 
     jobs: tuple[Job, ...]
@@ -90,24 +96,73 @@ def run_units(
         otherwise and ``force`` is not set. Nothing is trained before all of that has been looked at.
     """
     config = settings.config
+    try:
+        _read_words(workspace, config, train)
+    except LayersimError as error:
+        if FLAG in (settings.origins["methods"], settings.origins["pairs"]):
+            raise UsageError(str(error)) from None
+        raise
     jobs = tuple(_jobs(workspace, config, train, rank, own or OwnSettings()))
-    missing = {place: seeds for place, job in enumerate(jobs) if (seeds := missing_seeds(job, force))}
+    with _alone(workspace.root / "compare" / f".{config.protocol}.lock"):
+        return _run_missing(jobs, config, progress, force)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Hold a lock: two comparisons under one protocol would write each other's files."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LayersimError(
+            f"{file}: another layersim compare is at work here. Wait for it, or take another --protocol."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progress, force: bool) -> Units:
+    # Copies of the jobs open the features: what they hold is neither kept here nor sent to a process.
+    found = [missing_seeds(replace(job), force) for job in jobs]
+    missing = {place: seeds for place, seeds in enumerate(found) if seeds}
     units = sum(map(len, missing.values()))
     progress("comparing", 0, units)
     done = 0
     workers = min(config.jobs or os.cpu_count() or 1, max(1, len(missing)))
     # Jobs of one method follow each other in the list; the slow ones first would need a guess at their time.
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-    for finished in parallel(delayed(_run)(jobs[place], seeds) for place, seeds in missing.items()):
+    calls = (delayed(_run)(jobs[place], seeds, force) for place, seeds in missing.items())
+    for finished in parallel(calls):
         done += finished
         progress("comparing", done, units)
     return Units(jobs, pd.DataFrame(_rows(jobs)))
 
 
-def _run(job: Job, seeds: Sequence[int]) -> int:
+def _run(job: Job, seeds: Sequence[int], force: bool) -> int:
     """Run one job in a process of its own; return how many units it finished."""
-    run_job(job, seeds)
+    run_job(job, seeds, force)
     return len(seeds)
+
+
+def _read_words(
+    workspace: Workspace, config: CompareConfig, train: Settings[TrainConfig]
+) -> tuple[list[str], list[Situation]]:
+    """Return the methods and situations that are asked for, each once."""
+    words = dict.fromkeys(full_word(word, train.config.anchors) for word in config.all_methods)
+    named = dict.fromkeys(parse_pair(word) for word in config.pairs or ())
+    situations = list(named) or all_pairs(list(workspace.corpora), config.matrix)
+    for name in dict.fromkeys(name for situation in situations for name in situation.corpora):
+        workspace.corpus(name)
+    if not situations:
+        raise LayersimError(
+            f"{workspace.root}: comparing needs two corpora; there are {list(workspace.corpora)}."
+        )
+    if config.clips is not None:
+        situations = [replace(situation, clips=count) for situation in situations for count in config.clips]
+    return list(words), situations
 
 
 def _jobs(
@@ -117,24 +172,16 @@ def _jobs(
     rank: Settings[RankConfig],
     own: OwnSettings,
 ) -> Iterator[Job]:
-    words = [f"la:{train.config.anchors}" if word == "la" else word for word in config.all_methods]
-    requests = {parse_method(word).word: parse_method(word).definition for word in words}
-    situations = [parse_pair(word) for word in config.pairs or ()] or all_pairs(list(workspace.corpora))
-    for name in dict.fromkeys(name for situation in situations for name in situation.corpora):
-        workspace.corpus(name)
-    if not situations:
-        raise LayersimError(
-            f"{workspace.root}: comparing needs two corpora; there are {list(workspace.corpora)}."
-        )
-    if config.clips is not None:
-        situations = [replace(situation, clips=count) for situation in situations for count in config.clips]
-    for encoder in config.encoders or (workspace.encoder,):
+    words, situations = _read_words(workspace, config, train)
+    inputs = {word: parse_method(word).definition.inputs for word in words}
+    for place, encoder in enumerate(config.encoders or (workspace.encoder,)):
         one = with_encoder(workspace, encoder)
         for situation in situations:
-            inputs = next(iter(requests.values())).inputs
-            corpora = [open_features(one, name, inputs) for name in situation.corpora]
+            corpora = [open_features(one, name, inputs[words[0]]) for name in situation.corpora]
             classes = shared_classes(corpora, config.emotions)
-            for word in requests:
+            for word in words:
+                if place and inputs[word] != "encoder":
+                    continue  # it reads no encoder: once is enough
                 yield Job(one, situation, word, config, train, rank, own, classes)
 
 
@@ -152,7 +199,7 @@ def _rows(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
             test = metrics["test"]
             layers = sorted({tuple(trial["layers"]) for trial in metrics["trials"]})
             yield {
-                "encoder": encoder_slug(job.workspace.encoder),
+                "encoder": encoder_slug(job.workspace.encoder) if _reads_encoder(job) else "",
                 "source": job.situation.source,
                 "target": job.situation.tested,
                 "clips": job.situation.clips,
@@ -160,6 +207,7 @@ def _rows(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
                 "layers": " | ".join(",".join(one) for one in layers),
                 "seed": seed,
                 "uar": test["uar"],
+                **_over_folds(folder),
                 "wa": test["wa"],
                 "macro_f1": test["macro_f1"],
                 **{f"recall_{name}": value for name, value in test["recalls"].items()},
@@ -168,3 +216,22 @@ def _rows(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
                 "speakers": test["speakers"],
                 "folder": str(folder),
             }
+
+
+def _reads_encoder(job: Job) -> bool:
+    return parse_method(job.word).definition.inputs == "encoder"
+
+
+def _over_folds(folder: Path) -> dict[str, float | None]:
+    """Return mean and sample deviation over the trials of their UARs, as published folds are averaged.
+
+    The ``uar`` beside them is of all trials' utterances together. A trial's UAR is over the classes that its
+    test speakers have.
+    """
+    table = read_predictions(folder)
+    folds = [part for _, part in table.groupby("trial", sort=False)]
+    scores = [uar(fold["emotion"].tolist(), fold["predicted"].tolist()) for fold in folds]
+    return {
+        "uar_folds_mean": statistics.fmean(scores),
+        "uar_folds_sd": statistics.stdev(scores) if len(scores) > 1 else None,
+    }

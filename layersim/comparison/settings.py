@@ -49,6 +49,15 @@ class CompareConfig(StageConfig):
     bootstraps: int = setting(2000, "speaker bootstrap replicates of an interval", ge=100)
     jobs: int = setting(0, "processes at a time (0: one per core)", ge=0)
 
+    matrix: bool = setting(False, "compare every corpus with itself too: A:A, its own labels, the upper row")
+
+    @field_validator("clips")
+    @classmethod
+    def _clips_are_counts(cls, clips: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if clips is not None and (min(clips, default=0) < 0 or len(set(clips)) < len(clips)):
+            raise ValueError(f"different numbers of at least 0 are needed, got {', '.join(map(str, clips))}")
+        return clips
+
     @field_validator("methods", "pairs", "encoders", "emotions")
     @classmethod
     def _each_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:

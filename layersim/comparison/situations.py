@@ -81,9 +81,9 @@ def parse_pair(word: str) -> Situation:
     return Situation(sources, target)
 
 
-def all_pairs(corpora: Sequence[str]) -> list[Situation]:
-    """Return every corpus to every other."""
-    return [Situation((one,), other) for one in corpora for other in corpora if one != other]
+def all_pairs(corpora: Sequence[str], diagonal: bool = False) -> list[Situation]:
+    """Return every corpus to every other; with the diagonal also to itself."""
+    return [Situation((one,), other) for one in corpora for other in corpora if diagonal or one != other]
 
 
 def trials_of(
@@ -109,7 +109,17 @@ def trials_of(
     """
     sources, target = [corpora[name] for name in situation.sources], corpora[situation.target]
     alone = len(sources) == 1
-    if upper_row or (alone and sources[0] is target):
+    itself = target.name in situation.sources
+    if situation.clips is not None and itself:
+        raise LayersimError(
+            f"pairs: {situation.source}:{situation.target} has the target's labels already: leave --clips "
+            "out, or name a target that does not train."
+        )
+    if config.protocol != "folds" and (situation.clips is not None or (itself and alone)):
+        raise LayersimError(
+            "--clips and pairs such as A:A are defined on folds of the target: leave --protocol out."
+        )
+    if upper_row or (alone and itself):
         return supervised(target, config.folds, classes)
     if situation.clips is not None:
         return target_data_study(sources, target, (situation.clips,), config.seed, config.folds, classes)

@@ -15,9 +15,9 @@ import torch
 from layersim.adaptation.anchors import Kind
 from layersim.adaptation.run import CURVES
 from layersim.adaptation.train import read_method
+from layersim.comparison.job import Job, rankings_folder
 from layersim.comparison.situations import Situation
 from layersim.comparison.table import Table
-from layersim.comparison.units import Job
 from layersim.comparison.view import (
     Drawn,
     Scores,
@@ -155,7 +155,7 @@ def _attention(runs: Sequence[Mapping[str, Any]]) -> Values:
 def _rankings(view: View, situation: Situation, kind: Kind) -> list[dict[str, Any]]:
     """Read the rankings of a direction's trials, those that were made."""
     job = next(job for job in view.jobs if job.situation == situation)
-    return [read_json(file) for file in _ranking_files(job.pair_folder / "rankings", kind)]
+    return [read_json(file) for file in _ranking_files(rankings_folder(job), kind)]
 
 
 def _ranking_files(folder: Path, kind: Kind) -> list[Path]:

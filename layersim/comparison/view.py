@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layersim.comparison.cells import MEAN
+from layersim.comparison.job import Job
 from layersim.comparison.running import Units
 from layersim.comparison.situations import Situation
 from layersim.comparison.table import Row, Table
 from layersim.comparison.tested import Unit
-from layersim.comparison.units import Job
 from layersim.workspace import encoder_slug
 
 if TYPE_CHECKING:

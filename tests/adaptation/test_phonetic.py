@@ -340,5 +340,5 @@ def test_settings_say_what_a_source_states_and_what_it_does_not() -> None:
     origins = resolve_settings(PhoneticConfig).origins
     assert origins.pop("layers_use") == f"paper: {LAYER_ANCHORING}"
     assert set(origins.values()) == {"default (not in source)"}
-    assert PhoneticConfig.presets == {"paper": {"anchor_vowels": "alike"}}
+    assert PhoneticConfig.presets == {"paper": {}}
     assert (PhoneticConfig.section, PhoneticConfig.paper) == ("train.pa", PHONETIC_ANCHORING)

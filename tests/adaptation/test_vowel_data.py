@@ -108,9 +108,9 @@ def test_phones_that_the_set_does_not_know_are_counted_and_said(
 def test_an_utterance_that_the_table_does_not_have_is_the_callers_mistake(
     make_corpus: Callable[..., CorpusFeatures], key: str
 ) -> None:
-    with pytest.raises(ValueError, match=rf"1 are not in its table \(first: \['{key}'\]\), 0 stand twice"):
+    with pytest.raises(ValueError, match=rf"1 stand in its table less often .*first: \['{key}'\]"):
         read_vowels(make_corpus().restrict("train"), ["english/u0", key], ["1"])
-    with pytest.raises(ValueError, match="1 stand twice"):
+    with pytest.raises(ValueError, match="1 stand in its table less often than here"):
         read_vowels(make_corpus(), ["english/u0", "english/u0"], ["1"])
 
 

@@ -156,7 +156,6 @@ def test_anchors_are_ranked_on_what_each_trial_may_see(
     corpora: dict[str, CorpusFeatures], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    real = compare_module.run_units.__globals__["run_job"].__globals__
 
     class Sets:
         def to_json(self) -> dict[str, Any]:
@@ -169,7 +168,7 @@ def test_anchors_are_ranked_on_what_each_trial_may_see(
         )
         return Sets()
 
-    monkeypatch.setitem(real, "rank_layers", ranked)
+    monkeypatch.setattr("layersim.comparison.job.rank_layers", ranked)
     found = run(workspace, methods=["la:auto"], pairs=["german:english"], seeds=1)
     assert len(seen) == 5
     everyone = {f"{number:02d}" for number in range(5)}
@@ -199,6 +198,94 @@ def test_the_targets_labels_change_no_prediction(
     assert predicted(force=True) == before
 
 
+def test_the_upper_row_learns_the_targets_labels_on_speakers_that_are_not_tested(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace
+) -> None:
+    found = run(workspace, methods=["supervised"], seeds=1, matrix=True, pairs=None, train={"epochs": 30})
+    results = found.units.results
+    assert set(results["source"] + results["target"]) == {
+        "germangerman", "germanenglish", "englishgerman", "englishenglish",
+    }  # fmt: skip
+    upper = results[results["method"] == "supervised"]
+    assert upper["uar"].min() > 0.6  # chance .25; the planted emotions are learnt
+    assert any(note.startswith("supervised: trained on labels") for note in found.tables["methods"].notes)
+
+
+def test_labels_of_the_test_set_choose_no_anchors_under_the_transductive_protocol(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace
+) -> None:
+    with pytest.raises(LayersimError, match="the test set's own emotion labels would choose the anchors"):
+        run(workspace, methods=["la:auto"], protocol="transductive")
+    assert len(run(workspace, methods=["la:2"], protocol="transductive", seeds=1).units.results) == 10
+
+
+def test_one_thing_asked_for_in_two_words_is_run_once_and_with_the_anchors_of_the_setting(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace
+) -> None:
+    methods = ["la", "la:2,3", "la+self-train", "la: 2,3 +self-train"]
+    found = run(workspace, methods=methods, pairs=["german:english", "german :english"], seeds=1,
+                train={"anchors": "2,3"})  # fmt: skip
+    assert found.units.results["method"].tolist() == [*BASELINES, "la-2-3", "la-2-3+self-train"]
+
+
+def test_a_kill_while_a_unit_is_finished_does_no_harm(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"methods": ["cc"], "pairs": ["german:english"], "seeds": 1}
+    real, left = Path.unlink, [7]
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        if self.name.startswith("trial-"):
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+        real(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(KeyboardInterrupt):
+        run(workspace, **asked)
+    monkeypatch.setattr(Path, "unlink", real)
+    assert len(run(workspace, **asked).units.results) == 5
+
+
+def test_what_a_method_does_not_read_may_change(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace
+) -> None:
+    asked = {"methods": ["cc", "la:2"], "pairs": ["german:english"], "seeds": 1}
+    run(workspace, **asked)
+    with pytest.raises(
+        LayersimError, match=r"la-2/seed-0: was made otherwise \(settings.gamma was 0.1, is 0.5\)"
+    ):
+        run(workspace, train={"gamma": 0.5}, **asked)
+    run(workspace, train={"gamma": 0.5}, **{**asked, "methods": ["cc"]})
+
+
+def test_the_mean_over_folds_is_that_of_the_trials(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace
+) -> None:
+    row = run(workspace, methods=["cc"], pairs=["german:english"], seeds=1).units.results.iloc[-1]
+    table = pd.read_csv(Path(row["folder"]) / "predictions.csv")
+    folds = [
+        recall_score(part["emotion"], part["predicted"], average="macro", labels=CLASSES)
+        for _, part in table.groupby("trial")
+    ]
+    assert row["uar_folds_mean"] == pytest.approx(np.mean(folds))
+    assert row["uar_folds_sd"] == pytest.approx(np.std(folds, ddof=1))
+
+
+def test_two_comparisons_at_once_are_refused(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace
+) -> None:
+    from filelock import FileLock
+
+    (workspace.root / "compare").mkdir()
+    with (
+        FileLock(workspace.root / "compare" / ".folds.lock"),
+        pytest.raises(LayersimError, match="another layersim compare is at work here"),
+    ):
+        run(workspace, methods=["cc"])
+
+
 def test_wrong_methods_and_corpora_are_said_before_anything_is_trained(
     corpora: dict[str, CorpusFeatures], workspace: Workspace
 ) -> None:
@@ -206,4 +293,8 @@ def test_wrong_methods_and_corpora_are_said_before_anything_is_trained(
         run(workspace, methods=["lla"])
     with pytest.raises(LayersimError, match=r"no corpus 'french'. Known: german, english"):
         run(workspace, pairs=["german:french"])
-    assert not (workspace.root / "compare").exists()
+    with pytest.raises(LayersimError, match="german: pa needs vowels, and the features hold no phones"):
+        run(workspace, methods=["cc", "pa"])
+    with pytest.raises(LayersimError, match="layer 9 is not in the features"):
+        run(workspace, methods=["cc", "probe:9"])
+    assert not list((workspace.root / "compare").rglob("*.json"))

@@ -1,0 +1,126 @@
+"""What one process of a comparison works on: a method on one pair under one encoder, with all its seeds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layersim.adaptation.anchors import Anchors, Kind, choose_anchors
+from layersim.adaptation.methods import Method, OwnSettings, define_method, parse_method
+from layersim.adaptation.settings import TrainConfig
+from layersim.adaptation.train import open_features
+from layersim.comparison.settings import CompareConfig
+from layersim.comparison.situations import Situation, trials_of
+from layersim.comparison.trial import Trial
+from layersim.errors import LayersimError
+from layersim.settings import Settings
+from layersim.similarity.rank import rank_layers
+from layersim.similarity.settings import RankConfig
+from layersim.workspace import Workspace, write_json
+
+if TYPE_CHECKING:
+    from layersim.features.dataset import CorpusFeatures
+
+QUICK: dict[str, Any] = {"bootstraps": 0, "permutations": 0, "probe_limit": 0}
+_RANKINGS: dict[Kind, dict[str, Any]] = {
+    "utterance": {},
+    "phoneme": {"level": "phoneme"},
+    "phoneme-label-free": {"label_free": True},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """All seeds of one method on one pair under one encoder: what one process works on.
+
+    Attributes
+    ----------
+    workspace : Workspace
+        With the encoder set.
+    word : str
+        The method.
+    train : Settings
+        Of ``[train]``; its seeds and methods do not count here.
+    rank : Settings
+        Of ``[rank]``: how anchors are ranked in each trial, on what the trial may see.
+    """
+
+    workspace: Workspace
+    situation: Situation
+    word: str
+    config: CompareConfig
+    train: Settings[TrainConfig]
+    rank: Settings[RankConfig]
+    own: OwnSettings
+    classes: tuple[str, ...]
+
+    @property
+    def pair_folder(self) -> Path:
+        """Where the units of this pair stand."""
+        return self.workspace.compare_folder(self.config.protocol) / self.situation.slug
+
+    def folder(self, seed: int) -> Path:
+        """Where one unit stands."""
+        return self.pair_folder / self.name / f"seed-{seed}"
+
+    @property
+    def name(self) -> str:
+        """The method in a table and in a folder's name: ``la`` on the Group, ``la-best``, ``probe-3``."""
+        word = re.sub(r"^la:auto(?=$|\+)", "la", parse_method(self.word).word)
+        word = re.sub(r"^la-class:auto:label-free(?=$|\+)", "la-class", word)
+        return word.replace(":", "-").replace(",", "-")
+
+    @property
+    def seeds(self) -> range:
+        """The seeds asked for; one, where a seed bears on nothing."""
+        count = self.config.seeds if parse_method(self.word).definition.seeded else 1
+        return range(self.config.seed, self.config.seed + count)
+
+    @cached_property
+    def corpora(self) -> dict[str, CorpusFeatures]:
+        """The corpora by name, with the features that the method reads."""
+        inputs = parse_method(self.word).definition.inputs
+        return {name: open_features(self.workspace, name, inputs) for name in self.situation.corpora}
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """Who is where, in the order in which they are worked on."""
+        upper_row = parse_method(self.word).definition.supervised
+        return trials_of(self.situation, self.corpora, self.config, self.classes, upper_row)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Those of the features."""
+        return next(iter(self.corpora.values())).cache.layers
+
+    def method(self, trial: Trial) -> Method:
+        """Spell out the method for a trial; anchors are ranked on what the trial may see."""
+
+        def choose(word: str) -> Anchors:
+            return choose_anchors(word, self.layers, lambda kind: self._ranking(trial, kind))
+
+        return define_method(self.word, self.layers, self.train, choose, self.own)
+
+    def _ranking(self, trial: Trial, kind: Kind) -> Path:
+        """Rank the layers on a trial's train splits; the document says with which settings."""
+        label_free = kind == "phoneme-label-free"
+        if trial.transductive and not label_free:
+            raise LayersimError(
+                f"{self.word}: under the transductive protocol the test set's own emotion labels would "
+                "choose the anchors. Take such as read none: la:auto:label-free, la:all, or a list."
+            )
+        file = rankings_folder(self) / f"trial-{trial.fold or 1}" / kind / "ranking.json"
+        emotions = None if label_free else self.classes
+        config = self.rank.config.model_copy(update={**QUICK, "emotions": emotions, **_RANKINGS[kind]})
+        document = rank_layers(trial.source, trial.target, config).to_json()
+        document["resolved"] = None  # intervals, which would tell, are not computed here
+        write_json(file, document)
+        return file
+
+
+def rankings_folder(job: Job) -> Path:
+    """Where the rankings of a job's trials stand; other numbers of folds have other folders."""
+    return job.pair_folder / "rankings" / f"of-{len(job.trials)}"
