@@ -63,8 +63,8 @@ def draw_attention(view: View) -> Iterator[Drawn]:
         )
         caption = (
             f"How much each layer of {view.encoder} weighs in {ATTENDING}, {seed_words(jobs)}; a seed's "
-            "weights are the mean of its trainings, one for each fold of the target. They are learnt from the "
-            "train speakers: the source's labels and both corpora's vowels."
+            "weights are the mean of its trainings, one for each fold of the target. They are learnt from "
+            "the train speakers: the source's labels and both corpora's vowels."
         )
         yield Drawn(view.name("attention"), figure, caption)
 
