@@ -64,7 +64,7 @@ def draw_attention(view: View) -> Iterator[Drawn]:
         caption = (
             f"How much each layer of {view.encoder} weighs in {ATTENDING}, {seed_words(jobs)}; a seed's "
             "weights are the mean of its trainings, one for each fold of the target. They are learnt from "
-            "the source's labels and both corpora's vowels, without the test speakers."
+            "the train speakers: the source's labels and both corpora's vowels."
         )
         yield Drawn(view.name("attention"), figure, caption)
 
@@ -121,7 +121,7 @@ def draw_schedule(view: View) -> Iterator[Drawn]:
     caption = (
         f"One training of {job.name}: {trial['trial']}, seed {seed}. How often the domain head tells the "
         "corpora's train utterances apart, the weight λ of the reversed gradient, and the learning rate. The "
-        "kept epoch is chosen by the source's validation speakers; no test speaker is in these curves."
+        "kept epoch is chosen by the source's validation speakers."
     )
     yield Drawn("learning-rate", figure, caption)
 
