@@ -113,7 +113,7 @@ def compare(
         "methods": method_table(units.results, units.predictions, replicates=settings.config.bootstraps)
     }
     anchors = anchor_table(units.results, units.predictions, replicates=settings.config.bootstraps)
-    if anchors is not None and len(anchors.rows()) > 1:
+    if anchors is not None and {row.name for row in anchors.rows()} != {"Group"}:  # it is in the other table
         tables["anchors"] = anchors
     tables = {
         name: replace(table, notes=(*table.notes, *label_notes(units))) for name, table in tables.items()

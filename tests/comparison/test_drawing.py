@@ -18,6 +18,7 @@ from layersim.adaptation.task import Learned
 from layersim.adaptation.wccn import WccnClassifier
 from layersim.comparison import corpora_drawing, running, score_drawing, training_drawing
 from layersim.comparison.drawing import draw_comparison
+from layersim.comparison.job import rankings_folder
 from layersim.comparison.running import Units
 from layersim.comparison.settings import CompareConfig
 from layersim.comparison.table import Cell, Column, Row, RowGroup, Table
@@ -244,7 +245,7 @@ def test_attention_is_the_mean_over_a_seeds_folds(
 def write_rankings(units: Units, kind: str, scores: Sequence[Sequence[float]]) -> None:
     """Write the ranking of each trial of the first direction; Group is the best layer, Worst the last."""
     for number, row in enumerate(scores, start=1):
-        file = units.jobs[0].pair_folder / "rankings" / f"trial-{number}" / kind / "ranking.json"
+        file = rankings_folder(units.jobs[0]) / f"trial-{number}" / kind / "ranking.json"
         file.parent.mkdir(parents=True)
         document = {
             "metric": "pairwise", "features": "centred",

@@ -6,10 +6,8 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from layersim.corpus.audio import SAMPLE_RATE
-from layersim.features.acoustic.planes import PLANES, as_planes
 from layersim.features.acoustic.sequences import (
     CHANNELS,
     FLOOR,
@@ -104,23 +102,3 @@ def test_of_a_long_recording_the_middle_counts():
     np.testing.assert_allclose(sequences(wave), np.repeat(SILENCE[:, None], FRAMES, axis=1), atol=1e-3)
     assert recorded_frames(len(wave)).all()
     assert len(middle(wave)) == SPAN
-
-
-def test_planes_are_the_channels_stretched_over_64_bins():
-    values = np.random.default_rng(0).standard_normal((2, 92, 5)).astype(np.float32)
-    planes = as_planes(torch.from_numpy(values)).numpy()
-    assert PLANES == ("mel", "mfcc", "contrast", "zero_crossings")
-    assert planes.shape == (2, 4, 64, 5)
-    np.testing.assert_array_equal(planes[:, 0], values[:, :64])
-    for place, name in enumerate(PLANES):
-        own = values[:, CHANNELS[name]]
-        at = np.linspace(0, own.shape[1] - 1, 64)
-        for utterance in range(2):
-            for frame in range(5):
-                expected = np.interp(at, np.arange(own.shape[1]), own[utterance, :, frame])
-                np.testing.assert_allclose(planes[utterance, place, :, frame], expected, atol=1e-5)
-
-
-def test_planes_of_something_else_are_refused():
-    with pytest.raises(ValueError, match=r"shape \(N, 92, frames\), got \(2, 88, 5\)"):
-        as_planes(torch.zeros(2, 88, 5))
