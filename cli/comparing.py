@@ -97,6 +97,6 @@ def compare(
 @app.command("methods")
 def list_methods(as_json: Json = False) -> None:
     """List the methods that train and compare know, with their own settings and presets."""
-    from layersim.adaptation.methods import describe_methods
+    from layersim.adaptation.method_list import describe_methods
 
     show(describe_methods(), as_json)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.methods import Method
+from layersim.adaptation.method import Method
 
 
 @dataclass(frozen=True)

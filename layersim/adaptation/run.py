@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from layersim.adaptation.evaluate import domain_statistics, predict_part, score
-from layersim.adaptation.methods import Method
+from layersim.adaptation.method import Method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
 from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.pair import PairData

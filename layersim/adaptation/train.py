@@ -21,14 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 from layersim.adaptation.anchors import Anchors, choose_anchors
 from layersim.adaptation.data import LabelledFeatures
 from layersim.adaptation.evaluate import uar_interval
-from layersim.adaptation.methods import (
-    Inputs,
-    Method,
-    MethodRequest,
-    OwnSettings,
-    define_method,
-    parse_method,
-)
+from layersim.adaptation.method import Method, OwnSettings, define_method
+from layersim.adaptation.methods import Inputs, MethodRequest, parse_method
 from layersim.adaptation.pair import PairData, read_pair
 from layersim.adaptation.result import MethodResult, TrainResult
 from layersim.adaptation.run import METRICS, Run, read_predictions

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from layersim.adaptation.anchors import parse_anchors
-from layersim.adaptation.methods import OwnSettings, parse_method
+from layersim.adaptation.method import OwnSettings
+from layersim.adaptation.methods import parse_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import open_features
 from layersim.comparison.drawing import draw_comparison

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersim.adaptation.anchors import Anchors, Kind, choose_anchors
-from layersim.adaptation.methods import Method, OwnSettings, define_method, parse_method
+from layersim.adaptation.method import Method, OwnSettings, define_method
+from layersim.adaptation.methods import parse_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import open_features
 from layersim.comparison.settings import CompareConfig

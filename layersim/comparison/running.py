@@ -19,7 +19,8 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 
-from layersim.adaptation.methods import OwnSettings, full_word, parse_method
+from layersim.adaptation.method import OwnSettings
+from layersim.adaptation.methods import full_word, parse_method
 from layersim.adaptation.run import METRICS, read_predictions
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import open_features

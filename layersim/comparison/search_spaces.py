@@ -22,7 +22,7 @@ from layersim.adaptation.ensemble import EnsembleConfig
 from layersim.adaptation.fewshot import FewshotConfig
 from layersim.adaptation.forest import ForestConfig
 from layersim.adaptation.linear_probe import ProbeConfig
-from layersim.adaptation.methods import Method
+from layersim.adaptation.method import Method
 from layersim.adaptation.phonetic import PhoneticConfig
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.wccn import WccnConfig

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from layersim.adaptation.evaluate import predict_part
-from layersim.adaptation.methods import Method
+from layersim.adaptation.method import Method
 from layersim.adaptation.pair import PairData
 from layersim.adaptation.train import read_method
 from layersim.comparison.label_free import prediction_entropy, soft_neighbourhood_density

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import tomlkit
 
-from layersim.adaptation.methods import METHODS, Method
+from layersim.adaptation.method import Method
+from layersim.adaptation.methods import METHODS
 from layersim.adaptation.settings import TrainConfig
 from layersim.comparison.search import Tried
 from layersim.comparison.search_spaces import Space

@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.methods import Method, MethodRequest, OwnSettings, define_method, parse_method
+from layersim.adaptation.method import Method, OwnSettings, define_method
+from layersim.adaptation.methods import MethodRequest, parse_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import (
     anchor_chooser,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.methods import define_method, parse_method
+from layersim.adaptation.method import define_method
+from layersim.adaptation.methods import parse_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.comparison.job import QUICK, Job
 from layersim.comparison.trial import Trial

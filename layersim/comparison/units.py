@@ -23,7 +23,8 @@ import pandas as pd
 import torch
 
 from layersim.adaptation.evaluate import predict_part, score
-from layersim.adaptation.methods import Method, parse_method
+from layersim.adaptation.method import Method
+from layersim.adaptation.methods import parse_method
 from layersim.adaptation.run import CURVES, METRICS, PREDICTIONS, read_predictions
 from layersim.adaptation.train import read_method
 from layersim.comparison.job import Job

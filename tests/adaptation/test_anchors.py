@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from layersim.adaptation.anchors import choose_anchors, parse_anchors
-from layersim.adaptation.methods import Method, define_method
+from layersim.adaptation.method import Method, define_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.errors import LayersimError, StageMissingError
 from layersim.settings import Settings, resolve_settings

@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.methods import (
-    METHODS,
-    Method,
-    OwnSettings,
-    define_method,
-    describe_methods,
-    parse_method,
-)
+from layersim.adaptation.method import Method, OwnSettings, define_method
+from layersim.adaptation.method_list import describe_methods
+from layersim.adaptation.methods import METHODS, parse_method
 from layersim.adaptation.settings import MethodConfig, TrainConfig
 from layersim.errors import LayersimError, UsageError
 from layersim.settings import resolve_settings

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 
 from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.loop import VALIDATION
-from layersim.adaptation.methods import Method
+from layersim.adaptation.method import Method
 from layersim.adaptation.model_file import load_model
 from layersim.adaptation.run import Run
 from layersim.adaptation.settings import TrainConfig

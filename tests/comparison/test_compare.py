@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import recall_score
 
-from layersim.adaptation.methods import Method, OwnSettings
+from layersim.adaptation.method import Method, OwnSettings
 from layersim.adaptation.settings import TrainConfig
 from layersim.comparison import compare as compare_module
 from layersim.comparison.compare import compare

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from matplotlib.figure import Figure
 
-from layersim.adaptation.methods import Method, OwnSettings
+from layersim.adaptation.method import Method, OwnSettings
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.task import Learned
 from layersim.adaptation.wccn import WccnClassifier

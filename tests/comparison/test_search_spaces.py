@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.methods import METHODS, Method, OwnSettings, define_method
+from layersim.adaptation.method import Method, OwnSettings, define_method
+from layersim.adaptation.methods import METHODS
 from layersim.adaptation.settings import TrainConfig
 from layersim.comparison.search_spaces import (
     ONLY_WITH,

@@ -17,7 +17,7 @@ import tomlkit
 from filelock import FileLock
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.methods import OwnSettings, define_method
+from layersim.adaptation.method import OwnSettings, define_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.comparison import trying
 from layersim.comparison.settings import TuneConfig

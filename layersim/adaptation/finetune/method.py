@@ -15,7 +15,8 @@ from typing import Any, cast
 from pydantic import create_model
 
 from layersim.adaptation.finetune.settings import FinetuneConfig
-from layersim.adaptation.methods import Method, MethodRequest, OwnSettings, refuse_unknown_flags
+from layersim.adaptation.method import Method, OwnSettings, refuse_unknown_flags
+from layersim.adaptation.methods import MethodRequest
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.wccn import WccnConfig
 from layersim.errors import UsageError

@@ -40,7 +40,7 @@ from layersim.adaptation.finetune.pretext import load_pretext
 from layersim.adaptation.finetune.settings import FinetuneConfig
 from layersim.adaptation.finetune.wccn import WccnEncoder, learn_wccn_finetune
 from layersim.adaptation.loop import VALIDATION
-from layersim.adaptation.methods import Method, OwnSettings, define_method
+from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
 from layersim.adaptation.run import Run
 from layersim.adaptation.settings import TrainConfig

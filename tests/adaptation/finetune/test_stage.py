@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 
 from layersim.adaptation.finetune import audio, stage
 from layersim.adaptation.finetune.stage import finetune
-from layersim.adaptation.methods import OwnSettings
+from layersim.adaptation.method import OwnSettings
 from layersim.adaptation.predict import predict
 from layersim.adaptation.run import Run
 from layersim.adaptation.settings import TrainConfig
