@@ -67,8 +67,8 @@ def compare(
     force: Force = False,
 ) -> None:
     """Compare methods over pairs of corpora, encoders and seeds; goes on where it was stopped."""
+    from layersim.adaptation.opening import own_settings
     from layersim.adaptation.settings import TrainConfig
-    from layersim.adaptation.train import own_settings
     from layersim.comparison.compare import compare as compare_stage
     from layersim.comparison.settings import CompareConfig
     from layersim.similarity.settings import RankConfig

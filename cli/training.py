@@ -73,7 +73,8 @@ def train(
     force: Force = False,
 ) -> None:
     """Train on the labelled source, tied to the unlabelled target at the anchored layers."""
-    from layersim.adaptation.train import TrainConfig, own_settings
+    from layersim.adaptation.opening import own_settings
+    from layersim.adaptation.train import TrainConfig
     from layersim.adaptation.train import train as train_stage
 
     workspace = find_workspace(encoder)

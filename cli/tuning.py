@@ -69,8 +69,8 @@ def tune(
 
     Prints lines for layersim.toml and says by what they were chosen. What --set gives is not searched.
     """
+    from layersim.adaptation.opening import own_settings
     from layersim.adaptation.settings import TrainConfig
-    from layersim.adaptation.train import own_settings
     from layersim.comparison.settings import TuneConfig
     from layersim.comparison.tuning import tune as tune_stage
 

@@ -22,8 +22,8 @@ from typing import Any
 from layersim.adaptation.anchors import parse_anchors
 from layersim.adaptation.method import OwnSettings
 from layersim.adaptation.methods import parse_method
+from layersim.adaptation.opening import open_features
 from layersim.adaptation.settings import TrainConfig
-from layersim.adaptation.train import open_features
 from layersim.comparison.drawing import draw_comparison
 from layersim.comparison.job import Job
 from layersim.comparison.published import published_names, published_table

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from layersim.adaptation.anchors import Anchors, Kind, choose_anchors
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.methods import parse_method
+from layersim.adaptation.opening import open_features
 from layersim.adaptation.settings import TrainConfig
-from layersim.adaptation.train import open_features
 from layersim.comparison.settings import CompareConfig
 from layersim.comparison.situations import Situation, trials_of
 from layersim.comparison.trial import Trial

@@ -21,9 +21,9 @@ from joblib import Parallel, delayed
 
 from layersim.adaptation.method import OwnSettings
 from layersim.adaptation.methods import full_word, parse_method
+from layersim.adaptation.opening import open_features
 from layersim.adaptation.run import METRICS, read_predictions
 from layersim.adaptation.settings import TrainConfig
-from layersim.adaptation.train import open_features
 from layersim.comparison.job import Job
 from layersim.comparison.settings import CompareConfig
 from layersim.comparison.situations import Situation, all_pairs, parse_pair

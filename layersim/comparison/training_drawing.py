@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 
 from layersim.adaptation.anchors import Kind
+from layersim.adaptation.opening import read_method
 from layersim.adaptation.run import CURVES
-from layersim.adaptation.train import read_method
 from layersim.comparison.job import Job, rankings_folder
 from layersim.comparison.situations import Situation
 from layersim.comparison.table import Table

@@ -11,8 +11,8 @@ import pandas as pd
 
 from layersim.adaptation.evaluate import predict_part
 from layersim.adaptation.method import Method
+from layersim.adaptation.opening import read_method
 from layersim.adaptation.pair import PairData
-from layersim.adaptation.train import read_method
 from layersim.comparison.label_free import prediction_entropy, soft_neighbourhood_density
 from layersim.comparison.search import Search
 from layersim.comparison.settings import Objective, TuneConfig

@@ -32,14 +32,14 @@ from filelock import FileLock, Timeout
 from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.methods import MethodRequest, parse_method
-from layersim.adaptation.settings import TrainConfig
-from layersim.adaptation.train import (
+from layersim.adaptation.opening import (
     anchor_chooser,
     open_features,
     own_settings,
     same_encoder,
     shared_classes,
 )
+from layersim.adaptation.settings import TrainConfig
 from layersim.comparison.search import Search, import_optuna
 from layersim.comparison.search_spaces import Space, search_space
 from layersim.comparison.settings import TuneConfig

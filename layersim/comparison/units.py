@@ -25,8 +25,8 @@ import torch
 from layersim.adaptation.evaluate import predict_part, score
 from layersim.adaptation.method import Method
 from layersim.adaptation.methods import parse_method
+from layersim.adaptation.opening import read_method
 from layersim.adaptation.run import CURVES, METRICS, PREDICTIONS, read_predictions
-from layersim.adaptation.train import read_method
 from layersim.comparison.job import Job
 from layersim.comparison.unit_request import changes, fingerprint, request_of
 from layersim.errors import LayersimError

@@ -156,7 +156,7 @@ def test_the_list_of_methods_has_all_of_them_for_people_and_programs() -> None:
 
 
 def test_the_file_may_have_tables_of_single_methods(tmp_path: Path) -> None:
-    from layersim.adaptation.train import own_settings
+    from layersim.adaptation.opening import own_settings
     from layersim.workspace import Workspace
 
     (tmp_path / "layersim.toml").write_text(

@@ -221,7 +221,7 @@ def test_the_stage_takes_the_group_of_the_pairs_ranking_and_says_so(
     file.write_text(json.dumps(ranking), "utf-8")
     with pytest.raises(StageMissingError, match="the ranking was not finished"):
         train(workspace, settings, "german", "english")
-    monkeypatch.setattr("layersim.adaptation.train.fingerprint", lambda corpus, _: corpus.name)
+    monkeypatch.setattr("layersim.adaptation.opening.fingerprint", lambda corpus, _: corpus.name)
     made_from = {"german": "german", "english": "english"}
     file.with_name("run.json").write_text(json.dumps({"inputs": made_from}), "utf-8")
     result = train(workspace, settings, "german", "english")
@@ -246,7 +246,7 @@ def test_a_ranking_made_from_other_features_is_refused(
     workspace = make_workspace(tmp_path)
     corpora = {"german": source, "english": target}
     monkeypatch.setattr("layersim.features.dataset.open_corpus", lambda _, name: corpora[name])
-    monkeypatch.setattr("layersim.adaptation.train.fingerprint", lambda corpus, _: f"{corpus.name} now")
+    monkeypatch.setattr("layersim.adaptation.opening.fingerprint", lambda corpus, _: f"{corpus.name} now")
     settings: Settings[TrainConfig] = resolve_settings(
         TrainConfig, {"epochs": 1, "seeds": 1, "methods": ["la"]}
     )

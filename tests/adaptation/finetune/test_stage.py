@@ -19,10 +19,11 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 from layersim.adaptation.finetune import audio, stage
 from layersim.adaptation.finetune.stage import finetune
 from layersim.adaptation.method import OwnSettings
+from layersim.adaptation.opening import own_settings
 from layersim.adaptation.predict import predict
 from layersim.adaptation.run import Run
 from layersim.adaptation.settings import TrainConfig
-from layersim.adaptation.train import own_settings, train
+from layersim.adaptation.train import train
 from layersim.corpus.manifest import read_manifest, write_manifest
 from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError, StageMissingError, UsageError
