@@ -1,4 +1,4 @@
-"""What a training opens: features, rankings that fit them, methods' own settings, one method's view of a pair."""
+"""What a training opens: features, rankings that fit them, methods' own settings, a method's view of both."""
 
 from __future__ import annotations
 
