@@ -210,7 +210,12 @@ def test_the_demo_does_not_overwrite_without_force(demo: Demo, run_cli: Run) -> 
         (["rank", "--vowels", "a"], "--vowels is about vowel segments: add --level phoneme"),
         (["rank", "--level", "phoneme", "--classes", "tones"], "flag: setting 'classes'"),
         (["train", "--anchors", "nonsense"], "anchors 'nonsense' cannot be read. Known: auto, best"),
-        (["train", "--methods", "xx"], "flag: setting 'methods'"),
+        (["train", "--methods", "xx"], "flag: methods: unknown key 'xx'"),
+        (["compare", "--methods", "xx"], "methods: unknown key 'xx'"),
+        (["compare", "--pairs", "demo-en"], "pairs: 'demo-en' cannot be read"),
+        (["compare", "--clips=-5"], "flag: setting 'clips'"),
+        (["train", "--set", "wcn.smoothing=1"], "--set: unknown key 'wcn'. Did you mean 'wccn'"),
+        (["tune", "xx"], "unknown key 'xx'"),
         (["extract", "--device", "tpu"], "flag: setting 'device'"),
     ],
 )
