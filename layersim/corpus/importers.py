@@ -207,10 +207,24 @@ def _first_of_each(rows: list[Row]) -> tuple[pd.DataFrame, list[str]]:
     taken: dict[str, Row] = {}
     repeated = []
     for row in rows:
+        _require_utf8(row.path)
         if taken.setdefault(row.utterance_id, row) is not row:
             repeated.append(row.path)
     columns = [column.name for column in fields(Row)]
     return pd.DataFrame([vars(row) for row in taken.values()], columns=columns), repeated
+
+
+def _require_utf8(path: str) -> None:
+    """Refuse a file name that is no UTF-8: a column of text cannot hold it, nor can a manifest.
+
+    Raises
+    ------
+    LayersimError
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise LayersimError(f"{path!r}: the name is not UTF-8. Rename the audio file.") from None
 
 
 def _split(manifest: pd.DataFrame, name: str, layout: str) -> tuple[pd.DataFrame, str]:

@@ -347,3 +347,13 @@ def test_labels_that_no_map_knows_are_an_error_that_lists_them(tmp_path, emodb):
 def test_layouts_are_found_under_every_spelling(emodb):
     assert "crema-d" in LAYOUTS
     assert import_corpus("any", emodb, "Emo-DB").layout == "emodb"
+
+
+def test_a_file_name_that_is_no_utf8_is_refused_before_a_table_is_made():
+    from layersim.corpus.importers import _require_utf8
+
+    _require_utf8("café.wav")
+    with pytest.raises(
+        LayersimError, match=r"caf\\udce9\.wav': the name is not UTF-8\. Rename the audio file"
+    ):
+        _require_utf8("caf\udce9.wav")

@@ -204,8 +204,10 @@ def test_a_wrong_manifest_is_not_written(tmp_path):
         write_manifest(table({"speaker": None}), file)
     with pytest.raises(ManifestError, match=r"0\.5 to inf s is not finite"):
         write_manifest(table({"start": 0.5, "end": math.inf}), file)
+    strange = table({}).astype({"path": object})  # a column of text could not hold it
+    strange["path"] = pd.Series(["caf\udce9.wav"], dtype=object)
     with pytest.raises(ManifestError, match=r"cannot be written as UTF-8\. Rename the audio file"):
-        write_manifest(table({"path": "caf\udce9.wav"}), file)
+        write_manifest(strange, file)
     with pytest.raises(ValueError, match=r"manifest: expected columns corpus, .*; missing: text"):
         write_manifest(table({}).drop(columns="text"), file)
     assert not file.exists()
