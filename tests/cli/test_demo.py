@@ -99,7 +99,7 @@ def test_methods_are_compared_in_the_demos_workspace_and_the_report_shows_them(
     code, out, err = run_cli(asked, demo.folder)
     assert code == 0, err
     for method in ("cc-std-all", "cc-spk-all", "la-class", "4, 5"):  # the last in the table of anchor sets
-        assert re.search(rf"^ +{method} +\d+\.\d", out, re.MULTILINE), out
+        assert re.search(rf"^ *{method} +\d+\.\d", out, re.MULTILINE), out
     code, again, _ = run_cli([*asked, "--json"], demo.folder)
     assert code == 0
     cells = json.loads(again)["tables"]["methods"]["cells"]
