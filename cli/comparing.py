@@ -53,6 +53,10 @@ def compare(
             help="Target-data study: so many labelled target utterances, e.g. 0,30,80,150.", metavar="N,N,.."
         ),
     ] = None,
+    matrix: Annotated[
+        bool | None,
+        typer.Option("--matrix/--no-matrix", help="Every corpus with itself too: the upper rows [no]."),
+    ] = None,
     emotions: Emotions = None,
     seeds: Annotated[int | None, typer.Option(help="How many runs, each with a seed of its own.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at a time [one per core].")] = None,
@@ -76,7 +80,7 @@ def compare(
     workspace = find_workspace()
     flags = given(
         {"methods": method_list(methods), "pairs": comma_list(pairs), "encoders": comma_list(encoders),
-         "protocol": protocol, "folds": folds, "clips": comma_list(clips), "emotions": comma_list(emotions),
+         "protocol": protocol, "folds": folds, "clips": comma_list(clips), "matrix": matrix, "emotions": comma_list(emotions),
          "seeds": seeds, "jobs": jobs, "seed": seed}
     )  # fmt: skip
     own = replace(own_settings(workspace), flags=method_settings(set_), preset=preset)
