@@ -80,8 +80,8 @@ def compare(
     workspace = find_workspace()
     flags = given(
         {"methods": method_list(methods), "pairs": comma_list(pairs), "encoders": comma_list(encoders),
-         "protocol": protocol, "folds": folds, "clips": comma_list(clips), "matrix": matrix, "emotions": comma_list(emotions),
-         "seeds": seeds, "jobs": jobs, "seed": seed}
+         "protocol": protocol, "folds": folds, "clips": comma_list(clips), "matrix": matrix,
+         "emotions": comma_list(emotions), "seeds": seeds, "jobs": jobs, "seed": seed}
     )  # fmt: skip
     own = replace(own_settings(workspace), flags=method_settings(set_), preset=preset)
     with StderrProgress() as progress:
