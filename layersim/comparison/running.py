@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 
 from layersim.adaptation.method import OwnSettings
@@ -25,6 +23,7 @@ from layersim.adaptation.opening import open_features
 from layersim.adaptation.run import METRICS, read_predictions
 from layersim.adaptation.settings import TrainConfig
 from layersim.comparison.job import Job
+from layersim.comparison.locking import alone
 from layersim.comparison.settings import CompareConfig
 from layersim.comparison.situations import Situation, all_pairs, parse_pair
 from layersim.comparison.tested import Unit
@@ -104,25 +103,8 @@ def run_units(
             raise UsageError(str(error)) from None
         raise
     jobs = tuple(_jobs(workspace, config, train, rank, own or OwnSettings()))
-    with _alone(workspace.root / "compare" / f".{config.protocol}.lock"):
+    with alone(workspace.root / "compare" / config.protocol, "layersim compare"):
         return _run_missing(jobs, config, progress, force)
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Hold a lock: two comparisons under one protocol would write each other's files."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LayersimError(
-            f"{file}: another layersim compare is at work here. Wait for it, or take another --protocol."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progress, force: bool) -> Units:

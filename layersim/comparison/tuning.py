@@ -21,13 +21,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock, Timeout
 
 from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.method import Method, OwnSettings, define_method
@@ -40,6 +37,7 @@ from layersim.adaptation.opening import (
     shared_classes,
 )
 from layersim.adaptation.settings import TrainConfig
+from layersim.comparison.locking import alone
 from layersim.comparison.search import Search, import_optuna
 from layersim.comparison.search_spaces import Space, search_space
 from layersim.comparison.settings import TuneConfig
@@ -145,7 +143,7 @@ def tune_pair(
         inputs["ranking"] = method.anchors.ranking["sha256"]
     place = folder / method.folder
     start = {name: getattr(method.settings.config, name) for name in space}
-    with _alone(place):
+    with alone(place, "layersim tune"):
         _prepare(place, _request(method, config, space, start, classes, encoder, inputs), force)
         search = Search(place, space, start, config.startup, config.seed)
         notes = [*data.notes, *_anchor_notes(method)]
@@ -240,23 +238,6 @@ def _changes(before: Any, now: Any, name: str = "") -> list[str]:
             for change in _changes(before.get(key), now.get(key), f"{name}.{key}" if name else key)
         ]
     return [] if before == now else [f"{name} was {before!r}, is {now!r}"]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep another run out of a search's folder; a lock of a run that was killed is none."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")  # beside it: the folder itself may be replaced
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LayersimError(
-            f"{folder}: another layersim tune is at work there. Wait until it has ended, or stop it."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _anchor_notes(method: Method) -> list[str]:

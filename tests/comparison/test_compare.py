@@ -281,7 +281,7 @@ def test_two_comparisons_at_once_are_refused(
     (workspace.root / "compare").mkdir()
     with (
         FileLock(workspace.root / "compare" / ".folds.lock"),
-        pytest.raises(LayersimError, match="another layersim compare is at work here"),
+        pytest.raises(LayersimError, match="another layersim compare is at work there"),
     ):
         run(workspace, methods=["cc"])
 
