@@ -14,7 +14,13 @@ import pandas as pd
 from layersim.corpus.manifest import read_manifest, utterance_keys
 from layersim.errors import LayersimError, ProvenanceError, StageMissingError
 from layersim.features.cache import FeatureCache, Product, Rows, Vectors
-from layersim.features.provenance import ALL_UTTERANCES, describe_selection, refuse_other, utterances_sha256
+from layersim.features.provenance import (
+    ALL_UTTERANCES,
+    UNSAID_OF_ENCODER,
+    describe_selection,
+    refuse_other,
+    utterances_sha256,
+)
 from layersim.workspace import Workspace, files_sha256
 
 
@@ -106,7 +112,10 @@ def open_corpus(workspace: Workspace, name: str, encoder: Mapping[str, Any] | No
         cache = FeatureCache.open(folder)
     except StageMissingError as error:
         raise StageMissingError(f"{name}: {error}") from None
-    refuse_other(folder, cache.provenance, {"encoder": {**_named_encoder(workspace), **(encoder or {})}})
+    if encoder is None:  # whether its windows were trimmed is the cache's to say
+        said = cache.provenance["encoder"]
+        encoder = {key: said[key] for key in UNSAID_OF_ENCODER if key in said}
+    refuse_other(folder, cache.provenance, {"encoder": {**_named_encoder(workspace), **encoder}})
     if entry.phone_set is not None:
         refuse_other(folder, cache.provenance, {"phone_set": entry.phone_set})
     return join_manifest(name, entry.manifest, cache)

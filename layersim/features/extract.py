@@ -26,6 +26,7 @@ from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
 from layersim.features.result import ExtractResult, describe_result
 from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
 from layersim.features.shards import clear, remove_left_overs
+from layersim.features.trimming import measure_trimming
 from layersim.provenance import write_run
 from layersim.settings import FILE_NAME, Settings, StageConfig, setting
 from layersim.workspace import Progress, Workspace, no_progress
@@ -52,6 +53,11 @@ class ExtractConfig(StageConfig):
     middle: bool = setting(False, "Pool the middle third of each phone too, where its formants are steady.")
     stack: Literal["encoder", "decoder", "both"] = setting(
         "encoder", "Which blocks of an encoder-decoder model (Whisper); others have an encoder only."
+    )
+    whisper_window: Literal["full", "trim"] = setting(
+        "full",
+        "Whisper's windows: full (30 s, as trained), or trim (as long as the audio: much faster on short "
+        "clips, and other features).",
     )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where the encoder runs (auto: a GPU if any).")
     precision: Literal["fp32", "bf16", "fp16"] = setting(
@@ -122,8 +128,9 @@ def extract(
         from layersim.encoders.load import load_encoder
 
         encoder = load_encoder(
-            workspace.encoder, device=_device(config.device), precision=config.precision, stack=config.stack
-        )
+            workspace.encoder, device=_device(config.device), precision=config.precision,
+            stack=config.stack, whisper_window=config.whisper_window,
+        )  # fmt: skip
     provenances = {name: {**job.provenance, **_encoder_provenance(encoder)} for name, job in jobs.items()}
     if not force:
         for name, provenance in provenances.items():
@@ -155,7 +162,7 @@ def extract_corpus(
     folder : Path
         Where the cache goes.
     settings : Settings of ExtractConfig
-        ``device``, ``precision`` and ``stack`` are the given encoder's and not read here.
+        ``device``, ``precision``, ``stack`` and ``whisper_window`` are the given encoder's, not read here.
     phones : DataFrame, optional
         Columns ``utterance_id, start, end, phone``, seconds from the start of the utterance. Utterances
         without a row count as not aligned.
@@ -285,7 +292,10 @@ def _extract_job(
     began = time.monotonic()
     computed = make_missing_shards(job, encoder, folder, provenance, settings.config.batch_seconds, progress)
     elapsed = time.monotonic() - began
-    result = describe_result(job, FeatureCache.open(folder, provenance), computed, elapsed)
+    trimming = None
+    if computed and provenance["encoder"].get("whisper_window") == "trim":
+        trimming = measure_trimming(job.clips, encoder, settings.config.seed)
+    result = describe_result(job, FeatureCache.open(folder, provenance), computed, elapsed, trimming)
     result.notes.extend(encoder.notes)
     if computed or not (folder / "run.json").exists():
         inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}

@@ -14,6 +14,7 @@ from layersim.corpus.audio import SAMPLE_RATE
 from layersim.features.cache import FeatureCache
 from layersim.features.preparation import CorpusJob
 from layersim.features.provenance import ALL_UTTERANCES
+from layersim.features.trimming import Trimming
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class ExtractResult:
     unknown_phones: dict[str, int]
     computed_hours: float  # audio that this run encoded; 0 where everything was there
     elapsed_seconds: float
+    trimming: Trimming | None = None  # None: windows are not trimmed, or nothing was computed
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -83,7 +85,11 @@ class ExtractResult:
 
 
 def describe_result(
-    job: CorpusJob, cache: FeatureCache, computed_samples: int, elapsed_seconds: float
+    job: CorpusJob,
+    cache: FeatureCache,
+    computed_samples: int,
+    elapsed_seconds: float,
+    trimming: Trimming | None = None,
 ) -> ExtractResult:
     """Count what a finished cache holds.
 
@@ -91,6 +97,8 @@ def describe_result(
     ----------
     computed_samples : int
         Of audio that this run encoded.
+    trimming : Trimming, optional
+        How far trimmed windows were measured to be from full ones.
     """
     by_emotion = _count_phones(job, cache)
     total = None
@@ -101,6 +109,8 @@ def describe_result(
             for name in PhoneCounts.__dataclass_fields__
         ))  # fmt: skip
         notes += _phone_notes(total, by_emotion)
+    if trimming is not None:
+        notes.append(trimming.note())
     selection = job.provenance["selection"]
     limit = None if selection == ALL_UTTERANCES else int(selection["limit"])
     if limit is not None:
@@ -121,6 +131,7 @@ def describe_result(
         unknown_phones=job.unknown_phones,
         computed_hours=computed_samples / SAMPLE_RATE / 3600,
         elapsed_seconds=elapsed_seconds,
+        trimming=trimming,
         notes=notes,
     )
 
