@@ -139,8 +139,8 @@ def find_family(config: Any, checkpoint: str, stack: str, whisper_window: str = 
     if whisper_window == "trim":
         if config.model_type != "whisper":
             raise LayersimError(
-                f"{checkpoint}: whisper_window 'trim' was asked for, and this is a {config.model_type!r} model, "
-                "whose windows are as long as their audio anyway. Leave it out, or ask for 'full'."
+                f"{checkpoint}: whisper_window 'trim' was asked for, and this is a {config.model_type!r} "
+                "model, whose windows are as long as their audio anyway. Leave it out, or ask for 'full'."
             )
         return partial(WhisperBody, trim=True)
     if config.model_type in FAMILIES:

@@ -95,7 +95,8 @@ class WhisperBody:
         hop = self.extractor.hop_length
         length = None
         if self.trim:
-            length = 2 * max(counts) * hop + -(-self.extractor.n_fft // (2 * hop)) * hop
+            length = (2 * max(counts) - (-self.extractor.n_fft // (2 * hop))) * hop
+            length = min(length, self.extractor.n_samples)
         with torch.autocast("cpu", enabled=False):  # in full precision, whatever the model's
             mel: Tensor = self.extractor(
                 list(windows), sampling_rate=SAMPLE_RATE, return_tensors="pt", max_length=length

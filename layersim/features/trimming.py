@@ -53,16 +53,16 @@ class Trimming:
     def note(self) -> str:
         """Return it as one sentence for people."""
         by_layer = ", ".join(
-            f"{layer}: {relative:.1%} ({cosine:.3f}, {spread:.2f})"
+            f"{layer}: {relative:.1%} ({cosine:.3f}; {spread:.2f})"
             for layer, relative, cosine, spread in zip(
                 self.layers, self.relative, self.cosine, self.of_spread, strict=True
             )
         )
         return (
-            "windows are trimmed to the audio, which changes the features. The means of "
-            f"{len(self.utterances)} utterances of {self.seconds[0]:.1f} to {self.seconds[1]:.1f} s differ from "
-            "those of full windows, by layer, by (cosine; what is left without the shift that all share, as a "
-            f"part of the spread between utterances): {by_layer}"
+            "windows are trimmed to the audio, which changes the features. By how much the means of "
+            f"{len(self.utterances)} utterances of {self.seconds[0]:.1f} to {self.seconds[1]:.1f} s differ "
+            "from those of full windows, by layer (cosine; difference without the shift that all share, by "
+            f"the spread between utterances): {by_layer}"
         )
 
 
@@ -117,7 +117,7 @@ def compare_means(
 
     >>> ours = np.array([[[3.0, 0.0]], [[0.0, 5.0]]])
     >>> whole = np.array([[[4.0, 0.0]], [[0.0, 4.0]]])
-    >>> [part.round(3).tolist() for part in compare_means(ours, whole)]  # 1 / 4; parallel; sqrt(0.5) / sqrt(8)
+    >>> [part.round(3).tolist() for part in compare_means(ours, whole)]  # 1/4; parallel; sqrt 0.5 / sqrt 8
     [[0.25], [1.0], [0.25]]
     """
     size, own = np.linalg.norm(whole, axis=2), np.linalg.norm(ours, axis=2)  # (N, layers)
