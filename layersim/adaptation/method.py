@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -175,6 +175,14 @@ def _resolve(
     for field_name, value in (fixed or {}).items():
         values[field_name], origins[field_name] = value, "the method's name"
     return Settings(model.model_validate(values), origins)
+
+
+def preset_notes(words: Iterable[str], preset: str | None) -> list[str]:
+    """Say which methods a preset does not bear on, since their sources state nothing under that name."""
+    lacking = [word for word in words if preset and preset not in parse_method(word).definition.presets]
+    if not lacking:
+        return []
+    return [f"preset {preset}: {', '.join(lacking)} have none and keep their settings."]
 
 
 def _require_known(own: OwnSettings) -> None:

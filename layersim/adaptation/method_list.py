@@ -26,9 +26,7 @@ class MethodList:
             "standardise": definition.standardise or "standardise",
             "table": definition.config.section,
             "fixed": dict(definition.fixed),
-            "presets": sorted(definition.config.presets)
-            if issubclass(definition.config, MethodConfig)
-            else [],
+            "presets": sorted(definition.presets),
             "settings": resolve_settings(definition.config).as_rows() if own else [],
         }
 

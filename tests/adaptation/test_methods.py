@@ -52,6 +52,16 @@ def test_every_method_can_be_spelt_out_with_defaults_and_presets(name: str) -> N
                     assert stated[key] == (listed, f"paper: {own.paper} (preset {preset})")
 
 
+def test_the_preset_of_layer_anchoring_is_what_its_paper_states_and_the_defaults_hold_it() -> None:
+    """PAPERS.md, section 1: sum of Frobenius norms at the anchors of the ranking; all else is left open."""
+    stated = METHODS["la"].presets["paper"]
+    assert stated == {"anchors": "auto", "coral": "frobenius"}
+    rows = origins(define("la", OwnSettings(preset="paper")))
+    marked = {name for name, (_, origin) in rows.items() if origin.startswith("paper")}
+    assert {name: rows[name][0] for name in marked} == stated
+    assert METHODS["cc"].presets == {}
+
+
 def test_layers_and_statistics_are_those_that_the_name_stands_for() -> None:
     assert define("cc-std").layers == ("3",)
     assert define("cc-spk-all").layers == ("1", "2", "3")
