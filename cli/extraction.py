@@ -48,14 +48,19 @@ def extract(
         ),
     ] = None,
     seed: Seed = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave out recordings that fail, list them, exit with 1.")
+    ] = False,
     as_json: Json = False,
     force: Force = False,
 ) -> None:
     """Run the encoder over every corpus and cache all its layers, pooled over utterances and phones.
 
     Can be killed at any time: the next run goes on where it stopped. --force replaces caches that were made
-    otherwise; one that was made the same way is kept (delete its folder to make it anew). --acoustic makes
-    the features that classical methods and small convolutional networks read; no encoder runs.
+    otherwise; one that was made the same way is kept (delete its folder to make it anew). --keep-going
+    finishes what can be finished: later stages leave out the recordings that failed, the next run tries them
+    again. --acoustic makes the features that classical methods and small convolutional networks read; no
+    encoder runs.
     """
     from layersim.features.extract import ExtractConfig
     from layersim.features.extract import extract as extract_stage
@@ -70,8 +75,12 @@ def extract(
         return
     settings = workspace.settings(ExtractConfig, flags)
     with StderrProgress() as progress:
-        results = extract_stage(workspace, settings, corpus, progress=progress, force=force)
+        results = extract_stage(
+            workspace, settings, corpus, progress=progress, force=force, keep_going=keep_going
+        )
     show_each(results, as_json)
+    if any(result.failed for result in results):
+        raise typer.Exit(1)
 
 
 def _extract_acoustic(
