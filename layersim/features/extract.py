@@ -22,7 +22,7 @@ from layersim.corpus.recordings import read_corpus_manifest
 from layersim.errors import LayersimError, summarise_faults
 from layersim.features.cache import FeatureCache
 from layersim.features.disk import PlannedCache, refuse_full_disk
-from layersim.features.failures import list_failures, write_failures
+from layersim.features.failures import list_failures, refuse_empty, write_failures
 from layersim.features.memory import BatchLimit
 from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
 from layersim.features.result import ExtractResult, describe_result
@@ -298,9 +298,9 @@ def _extract_job(
     )
     elapsed = time.monotonic() - began
     cache = FeatureCache.open(folder, provenance)
-    write_failures(folder, failures := list_failures(job.manifest, cache))
-    if not len(cache):
-        _refuse_faults([f"{job.corpus}: {failure.reason}" for failure in failures])
+    failures = list_failures(job.manifest, cache)
+    write_failures(folder, failures)
+    refuse_empty(job.corpus, cache, failures)
     result = describe_result(job, cache, computed, elapsed)
     result.notes.extend([*encoder.notes, *filter(None, [limit.note(encoder)])])
     if computed or not (folder / "run.json").exists():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +16,12 @@ from typing import NamedTuple
 import pandas as pd
 
 from layersim.corpus.manifest import utterance_keys
+from layersim.errors import LayersimError, summarise_faults
 from layersim.features.cache import FeatureCache
 from layersim.features.shards import FAILED
 from layersim.workspace import write_text
+
+SHOWN = 10  # at a result
 
 
 class Failure(NamedTuple):
@@ -42,6 +46,31 @@ def write_failures(folder: Path, failures: list[Failure]) -> None:
     text = StringIO()
     csv.writer(text, lineterminator="\n").writerows([Failure._fields, *failures])
     write_text(folder / FAILED, text.getvalue())
+
+
+def refuse_empty(corpus: str, cache: FeatureCache, failures: Sequence[Failure]) -> None:
+    """Refuse a cache in which every utterance has failed.
+
+    Raises
+    ------
+    LayersimError
+    """
+    if not len(cache):
+        raise LayersimError(
+            summarise_faults(
+                f"{corpus}: none of {len(failures)} utterances has features",
+                [failure.reason for failure in failures],
+                "Mend or remove them; layersim corpus check lists what is wrong with a corpus.",
+            )
+        )
+
+
+def failure_lines(first: Sequence[Failure], count: int) -> list[str]:
+    """Return the lines of a result that show the first of ``count`` failures; none if there are none."""
+    if not count:
+        return []
+    lines = [f"  {count:,} failed:", *(f"    {failure.utterance}: {failure.reason}" for failure in first)]
+    return lines if count == len(first) else [*lines, f"    ... and {count - len(first):,} more in {FAILED}"]
 
 
 def failure_note(manifest: pd.DataFrame, cache: FeatureCache) -> str | None:

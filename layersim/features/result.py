@@ -14,12 +14,9 @@ import pandas as pd
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.corpus.manifest import utterance_keys
 from layersim.features.cache import FeatureCache
-from layersim.features.failures import Failure, failure_note, list_failures
+from layersim.features.failures import SHOWN, Failure, failure_lines, failure_note, list_failures
 from layersim.features.preparation import CorpusJob
 from layersim.features.provenance import ALL_UTTERANCES
-from layersim.features.shards import FAILED
-
-SHOWN = 10  # failures
 
 
 @dataclass(frozen=True)
@@ -90,12 +87,7 @@ class ExtractResult:
         )
         line = f"{', '.join(parts)} -> {folder}, {speed}"
         lines = [line, *(f"  {note}" for note in self.notes)]
-        if self.failed:
-            lines.append(f"  {self.failed:,} failed:")
-            lines += [f"    {failure.utterance}: {failure.reason}" for failure in self.failures]
-            if self.failed > len(self.failures):
-                lines.append(f"    ... and {self.failed - len(self.failures):,} more in {FAILED}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *failure_lines(self.failures, self.failed)])
 
 
 def describe_result(

@@ -7,7 +7,6 @@ out and named; otherwise it stops the run.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
@@ -78,14 +77,15 @@ def compute_shard(
                 raise_all_faults(shard.clips, decoders)
             shard.failed |= {place: str(error) for place, error in faults.items()}
         decoded = {place: wave for place, wave in waves.items() if not isinstance(wave, AudioError)}
-        parts = deque(limit.split(list(decoded), costs))
-        while parts:
-            part = parts.popleft()
-            if not fits(shard.add, part, decoded):
-                if len(part) == 1:
-                    raise too_little_memory(shard.clips[part[0]])
+        left = list(decoded)
+        while left:
+            part = limit.split(left, costs)[0]
+            if fits(shard.add, part, decoded):
+                left = [place for place in left if place not in part]
+            elif len(part) == 1:
+                raise too_little_memory(shard.clips[part[0]])
+            else:
                 limit.refuse(part, costs, encoder)
-                parts.extendleft(reversed(limit.split(part, costs)))
         writer.keep_claim()
         advance(sum(shard.clips[place].samples for place in batch))
     return shard.finish()
@@ -152,7 +152,7 @@ class _Shard:
 
     def _note_not_finite(self, batch: Sequence[int]) -> set[int]:
         """Return the places of a batch whose features are not finite; refuse them, or note them as failed."""
-        finite = np.isfinite(self._mean[batch]).all(axis=2) & np.isfinite(self._std[batch]).all(axis=2)
+        finite: Array = np.isfinite(self._mean[batch]).all(axis=2) & np.isfinite(self._std[batch]).all(axis=2)
         bad = {place: row for place, row in zip(batch, finite, strict=True) if not row.all()}  # row: (K,)
         for place, row in bad.items():
             self._not_finite.add(place)
@@ -216,7 +216,9 @@ class _Shard:
             mean=self._mean[kept],
             std=self._std[kept],
             phones=self._finish_phones(kept) if self._job.aligned is not None else None,
-            failed=self._finish_failed() if self.failed else None,
+            failed=FailedRows.of(
+                {place: (self.clips[place].key, reason) for place, reason in self.failed.items()}
+            ),
         )
 
     def _finish_phones(self, kept: Array) -> PhoneRows:
@@ -234,16 +236,3 @@ class _Shard:
             mean=self._phone_mean[inside],
             middle=middle,
         )
-
-    def _finish_failed(self) -> FailedRows:
-        places = sorted(self.failed)
-        return FailedRows(
-            utterance=[self.clips[place].key for place in places],
-            place=np.array(places),
-            reason=[_storable(self.failed[place]) for place in places],
-        )
-
-
-def _storable(reason: str) -> str:
-    """A file name may hold what UTF-8 does not."""
-    return reason.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -83,6 +83,17 @@ class FailedRows:
     place: Array  # (M,) among all utterances of the shard, these included
     reason: Sequence[str]
 
+    @classmethod
+    def of(cls, failed: Mapping[int, tuple[str, str]]) -> FailedRows | None:
+        """Put key and reason of every failed place in order; None if there are none."""
+        if not failed:
+            return None
+        places = sorted(failed)
+        keys, reasons = zip(*(failed[place] for place in places), strict=True)
+        # The name of a file may hold what UTF-8 does not.
+        told = [reason.encode("utf-8", "backslashreplace").decode("utf-8") for reason in reasons]
+        return cls(keys, np.array(places), told)
+
 
 @dataclass(frozen=True)
 class ShardRows:
@@ -157,7 +168,8 @@ class ShardWriter:
         """Make room for the frames of every utterance; they come by `write_frames`, in any order."""
         self._offsets = np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
         total = int(self._offsets[-1])
-        shape, chunks = (layers, total, width), (1, min(FRAME_CHUNK, total), width)
+        shape = (layers, total, width)
+        chunks = (1, min(FRAME_CHUNK, total), width) if total else None
         self._file.create_dataset("frames", shape, "<f2", chunks=chunks)
         self._file.create_dataset("frame_offsets", data=self._offsets.astype("<i8"))
 
@@ -182,7 +194,8 @@ class ShardWriter:
                 if start != kept[-1]:
                     stored[:, kept[-1] : kept[-1] + stop - start] = stored[:, start:stop]
                 kept.append(kept[-1] + stop - start)
-        stored.resize(kept[-1], axis=1)
+        if kept[-1] < stored.shape[1]:
+            stored.resize(kept[-1], axis=1)
         del self._file["frame_offsets"]
         self._file.create_dataset("frame_offsets", data=np.array(kept, dtype="<i8"))
 
