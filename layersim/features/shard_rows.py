@@ -152,7 +152,9 @@ class _Shard:
 
     def _note_not_finite(self, batch: Sequence[int]) -> set[int]:
         """Return the places of a batch whose features are not finite; refuse them, or note them as failed."""
-        finite: Array = np.isfinite(self._mean[batch]).all(axis=2) & np.isfinite(self._std[batch]).all(axis=2)
+        finite = np.logical_and.reduce(
+            [np.isfinite(part[batch]).all(axis=2) for part in (self._mean, self._std)]
+        )
         bad = {place: row for place, row in zip(batch, finite, strict=True) if not row.all()}  # row: (K,)
         for place, row in bad.items():
             self._not_finite.add(place)
