@@ -146,7 +146,8 @@ def train_pair(
         define_method(one.word, corpora[one.definition.inputs][0].cache.layers, settings, choose, own)
         for one in requests
     ]
-    notes = anchor_notes(methods, classes)
+    left_out = dict.fromkeys(note for pair in corpora.values() for corpus in pair for note in corpus.notes)
+    notes = [*left_out, *anchor_notes(methods, classes)]
     notes += preset_notes([method.word for method in methods], own.preset if own else None)
     results: list[MethodResult] = []
     counts: dict[str, Any] = {}
