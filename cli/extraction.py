@@ -41,6 +41,10 @@ def extract(
         typer.Option("--middle/--no-middle", help="Pool the middle third of each phone too [no]."),
     ] = None,
     stack: Annotated[str | None, typer.Option(help="Whisper: encoder, decoder or both.")] = None,
+    whisper_window: Annotated[
+        str | None,
+        typer.Option(help="Whisper: full (30 s; default) or trim (as long as the audio: other features)."),
+    ] = None,
     device: Device = None,
     precision: Annotated[str | None, typer.Option(help="fp32 (default), bf16 or fp16.")] = None,
     acoustic: Annotated[
@@ -71,7 +75,7 @@ def extract(
     workspace = find_workspace(encoder)
     flags = given(
         {"limit": limit, "store": store, "phones": phones, "middle": middle, "stack": stack,
-         "device": device, "precision": precision, "seed": seed}
+         "whisper_window": whisper_window, "device": device, "precision": precision, "seed": seed}
     )  # fmt: skip
     if acoustic is not None:
         _extract_acoustic(workspace, comma_list(acoustic) or [], corpus, flags, as_json, force, keep_going)
@@ -97,7 +101,7 @@ def _extract_acoustic(
     from layersim.features.acoustic.extract import extract_acoustic
 
     if flags:
-        strange = ", ".join(f"--{name}" for name in flags)
+        strange = ", ".join(f"--{name.replace('_', '-')}" for name in flags)
         raise UsageError(f"{strange} is about the encoder's features: leave it out with --acoustic.")
     with StderrProgress() as progress:
         results = [

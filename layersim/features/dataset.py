@@ -17,7 +17,13 @@ from layersim.corpus.recordings import read_corpus_manifest
 from layersim.errors import LayersimError, ProvenanceError, StageMissingError
 from layersim.features.cache import FeatureCache, Product, Rows, Vectors
 from layersim.features.failures import failure_note
-from layersim.features.provenance import ALL_UTTERANCES, describe_selection, refuse_other, utterances_sha256
+from layersim.features.provenance import (
+    ALL_UTTERANCES,
+    UNSAID_OF_ENCODER,
+    describe_selection,
+    refuse_other,
+    utterances_sha256,
+)
 from layersim.workspace import CorpusEntry, Workspace, files_sha256
 
 logger = logging.getLogger(__name__)
@@ -112,7 +118,10 @@ def open_corpus(workspace: Workspace, name: str, encoder: Mapping[str, Any] | No
         cache = FeatureCache.open(folder)
     except StageMissingError as error:
         raise StageMissingError(f"{name}: {error}") from None
-    refuse_other(folder, cache.provenance, {"encoder": {**_named_encoder(workspace), **(encoder or {})}})
+    if encoder is None:  # whether its windows were trimmed is the cache's to say
+        said = cache.provenance["encoder"]
+        encoder = {key: said[key] for key in UNSAID_OF_ENCODER if key in said}
+    refuse_other(folder, cache.provenance, {"encoder": {**_named_encoder(workspace), **encoder}})
     if entry.phone_set is not None:
         refuse_other(folder, cache.provenance, {"phone_set": entry.phone_set})
     return join_manifest(name, entry, cache)

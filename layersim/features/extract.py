@@ -29,6 +29,7 @@ from layersim.features.result import ExtractResult, describe_result
 from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
 from layersim.features.shards import clear, remove_left_overs
 from layersim.features.standing import refuse_exchanged
+from layersim.features.trimming import measure_trimming
 from layersim.provenance import write_run
 from layersim.settings import FILE_NAME, Settings, StageConfig, setting
 from layersim.workspace import Progress, Workspace, no_progress
@@ -55,6 +56,11 @@ class ExtractConfig(StageConfig):
     middle: bool = setting(False, "Pool the middle third of each phone too, where its formants are steady.")
     stack: Literal["encoder", "decoder", "both"] = setting(
         "encoder", "Which blocks of an encoder-decoder model (Whisper); others have an encoder only."
+    )
+    whisper_window: Literal["full", "trim"] = setting(
+        "full",
+        "Whisper's windows: full (30 s, as trained), or trim (as long as the audio: much faster on short "
+        "clips, and other features).",
     )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where the encoder runs (auto: a GPU if any).")
     precision: Literal["fp32", "bf16", "fp16"] = setting(
@@ -130,8 +136,9 @@ def extract(
         from layersim.encoders.load import load_encoder
 
         encoder = load_encoder(
-            workspace.encoder, device=_device(config.device), precision=config.precision, stack=config.stack
-        )
+            workspace.encoder, device=_device(config.device), precision=config.precision,
+            stack=config.stack, whisper_window=config.whisper_window,
+        )  # fmt: skip
     provenances = {name: {**job.provenance, **_encoder_provenance(encoder)} for name, job in jobs.items()}
     if not force:
         for name, provenance in provenances.items():
@@ -165,7 +172,7 @@ def extract_corpus(
     folder : Path
         Where the cache goes.
     settings : Settings of ExtractConfig
-        ``device``, ``precision`` and ``stack`` are the given encoder's and not read here.
+        ``device``, ``precision``, ``stack`` and ``whisper_window`` are the given encoder's, not read here.
     phones : DataFrame, optional
         Columns ``utterance_id, start, end, phone``, seconds from the start of the utterance. Utterances
         without a row count as not aligned.
@@ -301,7 +308,11 @@ def _extract_job(
     failures = list_failures(job.manifest, cache)
     write_failures(folder, failures)
     refuse_empty(job.corpus, cache, failures)
-    result = describe_result(job, cache, computed, elapsed)
+    trimming = None
+    if computed and provenance["encoder"].get("whisper_window") == "trim":
+        clips = [clip for clip in job.clips if clip.key not in cache.failed]
+        trimming = measure_trimming(clips, encoder, settings.config.seed)
+    result = describe_result(job, cache, computed, elapsed, trimming)
     result.notes.extend([*encoder.notes, *filter(None, [limit.note(encoder)])])
     if computed or not (folder / "run.json").exists():
         inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}

@@ -42,6 +42,9 @@ UNSAID = {"middle": False}
 NO_LONGER_SAID = ("samples",)
 """Entries of older caches that are not read: of all audio together, for which every shard stood in."""
 
+UNSAID_OF_ENCODER = {"whisper_window": "full"}
+"""Entries that an encoder's description leaves out likewise; unlike others, they are always compared."""
+
 ALL_UTTERANCES = "all"
 """The ``selection`` of a cache that holds the whole manifest; otherwise ``{"limit": N, "seed": S}``."""
 
@@ -116,14 +119,21 @@ def _microseconds(seconds: float) -> int | None:
 def differences(found: Any, expected: Any, name: str = "") -> list[str]:
     """Name every entry of ``expected`` that ``found`` has otherwise; what is not expected is not compared.
 
+    An encoder's entries that may be left out (`UNSAID_OF_ENCODER`) count as said on both sides.
+
     >>> differences({"width": 512, "encoder": {"stack": "both"}}, {"encoder": {"stack": "encoder"}})
     ["encoder.stack: the cache has 'both', asked for 'encoder'"]
+    >>> differences({"encoder": {"whisper_window": "trim"}}, {"encoder": {}})
+    ["encoder.whisper_window: the cache has 'trim', asked for 'full'"]
     """
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        unsaid = UNSAID_OF_ENCODER if name == "encoder" else {}
         return [
             difference
-            for key, value in expected.items()
-            for difference in differences(found.get(key), value, f"{name}.{key}" if name else str(key))
+            for key, value in {**unsaid, **expected}.items()
+            for difference in differences(
+                found.get(key, unsaid.get(key)), value, f"{name}.{key}" if name else str(key)
+            )
         ]
     if found == expected:
         return []

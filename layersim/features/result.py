@@ -17,6 +17,7 @@ from layersim.features.cache import FeatureCache
 from layersim.features.failures import SHOWN, Failure, failure_lines, failure_note, list_failures
 from layersim.features.preparation import CorpusJob
 from layersim.features.provenance import ALL_UTTERANCES
+from layersim.features.trimming import Trimming
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ExtractResult:
     unknown_phones: dict[str, int]
     computed_hours: float  # audio that this run encoded; 0 where everything was there
     elapsed_seconds: float
+    trimming: Trimming | None = None  # None: windows are not trimmed, or nothing was computed
     notes: list[str] = field(default_factory=list)
     failed: int = 0  # utterances that have no features; all are listed in ``failed.csv`` beside the cache
     failures: list[Failure] = field(default_factory=list)  # the first of them
@@ -91,7 +93,11 @@ class ExtractResult:
 
 
 def describe_result(
-    job: CorpusJob, cache: FeatureCache, computed_samples: int, elapsed_seconds: float
+    job: CorpusJob,
+    cache: FeatureCache,
+    computed_samples: int,
+    elapsed_seconds: float,
+    trimming: Trimming | None = None,
 ) -> ExtractResult:
     """Count what a finished cache holds.
 
@@ -99,6 +105,8 @@ def describe_result(
     ----------
     computed_samples : int
         Of audio that this run encoded.
+    trimming : Trimming, optional
+        How far trimmed windows were measured to be from full ones.
     """
     by_emotion = _count_phones(job, cache)
     total = None
@@ -116,6 +124,8 @@ def describe_result(
             for name in PhoneCounts.__dataclass_fields__
         ))  # fmt: skip
         notes += _phone_notes(total, by_emotion)
+    if trimming is not None:
+        notes.append(trimming.note())
     selection = job.provenance["selection"]
     limit = None if selection == ALL_UTTERANCES else int(selection["limit"])
     if limit is not None:
@@ -136,6 +146,7 @@ def describe_result(
         unknown_phones=job.unknown_phones,
         computed_hours=computed_samples / SAMPLE_RATE / 3600,
         elapsed_seconds=elapsed_seconds,
+        trimming=trimming,
         notes=notes,
         failed=len(cache.failed),
         failures=list_failures(job.manifest, cache)[:SHOWN],
