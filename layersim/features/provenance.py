@@ -7,6 +7,9 @@ so that another split or a corrected emotion label does not cost a new extractio
 
 - ``manifest_sha256``: the utterances in their order, each with its file and times;
 - ``alignment_sha256``: the pooled phones in their order, each with its times.
+
+A file that was exchanged for another under the same name shows in its shard, which says how long each of its
+utterances was (`layersim.features.standing`).
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ POOLING = (
 UNSAID = {"middle": False}
 """Entries that a shard leaves out where they have this value: caches older than these entries stay valid."""
 
+NO_LONGER_SAID = ("samples",)
+"""Entries of older caches that are not read: of all audio together, for which every shard stood in."""
+
 UNSAID_OF_ENCODER = {"whisper_window": "full"}
 """Entries that an encoder's description leaves out likewise; unlike others, they are always compared."""
 
@@ -49,7 +55,6 @@ def request_provenance(
     *,
     selection: Any,
     manifest_sha256: str,
-    samples: int,
     alignment_sha256: str | None,
     phone_set: str | None,
     phones: str | None,
@@ -61,8 +66,6 @@ def request_provenance(
 
     Parameters
     ----------
-    samples : int
-        Of all selected audio at 16 kHz: files exchanged under the same names show here.
     alignment_sha256, phone_set, phones
         None where no phones are pooled.
     middle : bool
@@ -73,7 +76,6 @@ def request_provenance(
         "cache_version": CACHE_VERSION,
         "selection": selection,
         "manifest_sha256": manifest_sha256,
-        "samples": samples,
         "sample_rate": SAMPLE_RATE,
         "alignment_sha256": alignment_sha256,
         "phone_set": phone_set,

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.errors import LayersimError
 from layersim.features.batches import batch_frames
+from layersim.features.memory import BatchLimit
 from layersim.features.provenance import differences, refuse_other
 from layersim.features.shards import (
     ShardWriter,
     claimed_elsewhere,
     open_shard,
-    part_file,
     part_files,
     provenance_of,
     shard_ranges,
 )
+from layersim.features.standing import is_finished
 from layersim.workspace import Progress
 
 if TYPE_CHECKING:
@@ -62,11 +63,17 @@ def make_missing_shards(
     provenance: Mapping[str, Any],
     batch_seconds: float,
     progress: Progress,
+    limit: BatchLimit | None = None,
 ) -> int:
-    """Compute every shard that is not there.
+    """Compute every shard that is not there, or in which utterances failed or were exchanged.
 
     Shards that another worker is on are left for last: by then they are there, or its worker is gone. If
     neither, they are made twice, to the same bytes.
+
+    Parameters
+    ----------
+    limit : BatchLimit, optional
+        What is known of the GPU's memory; it learns.
 
     Returns
     -------
@@ -77,7 +84,7 @@ def make_missing_shards(
 
     shards = shard_ranges(len(job.clips), job.provenance["shard_size"])
     lengths = [sum(clip.samples for clip in job.clips[rows.start : rows.stop]) for rows in shards]
-    pending = [index for index in range(len(shards)) if not part_file(folder, index).exists()]
+    pending = [index for index in range(len(shards)) if not is_finished(job, folder, index)]
     done = sum(lengths) - sum(lengths[index] for index in pending)
     total = sum(lengths) / SAMPLE_RATE
     computed = 0
@@ -88,15 +95,18 @@ def make_missing_shards(
         progress(f"extracting {job.corpus}", done / SAMPLE_RATE, total)
 
     advance(0)
+    limit = BatchLimit() if limit is None else limit
     max_frames = batch_frames(encoder, batch_seconds)
     threads = 1 if max_frames == 1 else min(8, os.cpu_count() or 1)  # a CPU that encodes has better to do
     with ThreadPoolExecutor(threads) as decoders:
         for index in _unclaimed_first(folder, pending):
-            if part_file(folder, index).exists():  # another worker was faster
+            if is_finished(job, folder, index):  # another worker was faster
                 advance(lengths[index])
                 continue
             with ShardWriter(folder, index, len(shards), provenance) as writer:
-                rows = compute_shard(job, shards[index], encoder, max_frames, decoders, writer, advance)
+                rows = compute_shard(
+                    job, shards[index], encoder, max_frames, decoders, writer, advance, limit
+                )
                 writer.finish(rows)
             computed += lengths[index]
     return computed
