@@ -46,7 +46,7 @@ Array = npt.NDArray[Any]
 def measure(scale: Scale) -> list[Row]:
     """Compare on a CPU and, where there is one, on a GPU; then say where padding is wrong."""
     with checkpoint(SHAPE) as folder:
-        clips = Clips.write(scale.scratch / "few", BATCH if scale.quick else 32)
+        clips = Clips.write(scale.scratch / "few", 4 if scale.quick else 32)
         rows = _rows(Theirs(folder, clips, "cpu"), scale)
         if torch.cuda.is_available():
             many = Clips.write(scale.scratch / "many", 64 if scale.quick else 512)
@@ -56,7 +56,8 @@ def measure(scale: Scale) -> list[Row]:
                 Row("alternatives", f"GPU: ours against {name}", None, bar=bar, note="no CUDA device")
                 for name, bar in (("loop", BAR_LOOP_GPU), ("passes", None), ("padded", None))
             ]
-        rows += _wrong(Theirs(folder, Clips.write(scale.scratch / "uneven", BATCH), "cpu"), scale)
+        uneven = Clips.write(scale.scratch / "uneven", 4 if scale.quick else BATCH)
+        rows += _wrong(Theirs(folder, uneven, "cpu"), scale)
     return rows
 
 
@@ -131,14 +132,15 @@ class Theirs:
         for first in range(0, len(files), BATCH):
             group = files[first : first + BATCH]
             waves = [soundfile.read(file, dtype="float32")[0] for file in group]
-            for file, means in zip(group, self.means(waves), strict=True):
+            for file, means in zip(group, self.means(waves)[0], strict=True):
                 np.save(out / f"{file.stem}.npy", means)
 
-    def means(self, waves: Sequence[Array], all_frames: bool = False) -> list[Array]:
-        """Pool a padded batch over its valid frames, or over padding too; (L+1, D) each."""
+    def means(self, waves: Sequence[Array]) -> tuple[Array, Array]:
+        """Pool a padded batch over its valid frames, and over all; (B, L+1, D) each."""
         states = torch.stack(self.states(waves, mask=True))  # (L+1, B, T, D)
-        counts = [states.shape[2] if all_frames else (len(wave) - 400) // 320 + 1 for wave in waves]
-        return [states[:, row, :count].mean(dim=1).cpu().numpy() for row, count in enumerate(counts)]
+        counts = [(len(wave) - 400) // 320 + 1 for wave in waves]
+        valid = torch.stack([states[:, row, :count].mean(dim=1) for row, count in enumerate(counts)])
+        return valid.cpu().numpy(), states.mean(dim=2).transpose(0, 1).cpu().numpy()
 
 
 def _rows(theirs: Theirs, scale: Scale) -> list[Row]:
@@ -178,7 +180,7 @@ def _rows(theirs: Theirs, scale: Scale) -> list[Row]:
         "loop": "one utterance at a time, all layers' frames saved",
         "passes": f"{blocks} truncated models, means saved"
         + (f"; extrapolated from the passes of layers 1 and {blocks}" if scale.quick else ""),
-        "padded": f"batches of {BATCH}, means saved; not exact, see below",
+        "padded": f"batches of {min(BATCH, len(clips.files))}, means saved; not exact, see below",
     }
     where = "CPU" if device == "cpu" else "GPU"
     return [
@@ -214,10 +216,11 @@ def _wrong(theirs: Theirs, scale: Scale) -> list[Row]:
     _ours(encoder, theirs.clips, scale.scratch / "batched", batch_seconds=BATCH * 5.0)
     cache = FeatureCache.open(scale.scratch / "batched" / "cache")
     ours = np.stack([cache.read("utterance/mean", layer) for layer in cache.layers], axis=1)
+    valid, everything = theirs.means(waves)
     found = {
         "ours, batched": (ours, BAR_EXACT),
-        "padded, pooled over valid frames": (np.stack(theirs.means(waves)), None),
-        "padded, pooled over all frames": (np.stack(theirs.means(waves, all_frames=True)), None),
+        "padded, pooled over valid frames": (valid, None),
+        "padded, pooled over all frames": (everything, None),
     }
     padding = 1 - sum(map(len, waves)) / (len(waves) * max(map(len, waves)))
     rows = []
