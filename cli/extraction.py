@@ -48,6 +48,10 @@ def extract(
         ),
     ] = None,
     seed: Seed = None,
+    num_shards: Annotated[
+        int | None, typer.Option(help="Divide the work among K processes; this is one.", metavar="K")
+    ] = None,
+    shard: Annotated[int | None, typer.Option(help="Which of the K this is, from 0 on.", metavar="I")] = None,
     as_json: Json = False,
     force: Force = False,
 ) -> None:
@@ -56,9 +60,14 @@ def extract(
     Can be killed at any time: the next run goes on where it stopped. --force replaces caches that were made
     otherwise; one that was made the same way is kept (delete its folder to make it anew). --acoustic makes
     the features that classical methods and small convolutional networks read; no encoder runs.
+    --num-shards K --shard I makes every K-th file of every cache, so that the jobs of an array can share the
+    work on a common file system; none needs to know of the others.
     """
-    from layersim.features.extract import ExtractConfig
+    from layersim.features.extract import ExtractConfig, extract_share
     from layersim.features.extract import extract as extract_stage
+    from layersim.features.share import Share
+
+    share = Share.from_flags(num_shards, shard)
 
     workspace = find_workspace(encoder)
     flags = given(
@@ -66,10 +75,15 @@ def extract(
          "device": device, "precision": precision, "seed": seed}
     )  # fmt: skip
     if acoustic is not None:
+        if share is not None:
+            flags |= {"num-shards": num_shards, "shard": shard}
         _extract_acoustic(workspace, comma_list(acoustic) or [], corpus, flags, as_json, force)
         return
     settings = workspace.settings(ExtractConfig, flags)
     with StderrProgress() as progress:
+        if share is not None:
+            show_each(extract_share(workspace, settings, share, corpus, progress, force), as_json)
+            return
         results = extract_stage(workspace, settings, corpus, progress=progress, force=force)
     show_each(results, as_json)
 

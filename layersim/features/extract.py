@@ -8,10 +8,9 @@ however hard, goes on with the shards that are missing and ends with the bytes t
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import pandas as pd
 
@@ -20,13 +19,12 @@ from layersim.alignment.phone_set import known_phone_sets
 from layersim.alignment.readers import read_alignments
 from layersim.corpus.manifest import read_manifest
 from layersim.errors import LayersimError, summarise_faults
-from layersim.features.cache import FeatureCache
 from layersim.features.disk import PlannedCache, refuse_full_disk
+from layersim.features.making import make_cache, make_share
 from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
-from layersim.features.result import ExtractResult, describe_result
-from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
-from layersim.features.shards import clear, remove_left_overs
-from layersim.provenance import write_run
+from layersim.features.result import ExtractResult
+from layersim.features.shard_heads import refuse_other_shards
+from layersim.features.share import Share, ShareResult
 from layersim.settings import FILE_NAME, Settings, StageConfig, setting
 from layersim.workspace import Progress, Workspace, no_progress
 
@@ -99,8 +97,67 @@ def extract(
         the disk is too small.
     ProvenanceError
         If a cache was made otherwise, and ``force`` is not set.
+    ClaimedError
+        If another extract is making a cache with other settings, or ``force`` would remove what it makes.
     """
-    config = settings.config
+    prepared = _prepare_all(workspace, settings.config, corpora, progress, force, encoder)
+    return [make_cache(planned, prepared.encoder, settings, progress, force) for planned in prepared.planned]
+
+
+def extract_share(
+    workspace: Workspace,
+    settings: Settings[ExtractConfig],
+    share: Share,
+    corpora: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+    force: bool = False,
+    encoder: Encoder | None = None,
+) -> list[ShareResult]:
+    """Extract one process's share of the shards of a workspace's corpora.
+
+    The processes need not know of each other, nor run at the same time. ``run.json`` is written by the one
+    that finds every shard there in the end.
+
+    Parameters
+    ----------
+    share : Share
+        Process I of K.
+    corpora, progress, force, encoder
+        As `extract` takes them.
+
+    Returns
+    -------
+    list of ShareResult
+        In the order of the corpora.
+
+    Raises
+    ------
+    LayersimError, ProvenanceError
+        As `extract`.
+    """
+    prepared = _prepare_all(workspace, settings.config, corpora, progress, force, encoder)
+    return [
+        make_share(planned, share, prepared.encoder, settings, progress, force)
+        for planned in prepared.planned
+    ]
+
+
+class _Prepared(NamedTuple):
+    """All corpora, checked, and the encoder, loaded."""
+
+    planned: list[PlannedCache]
+    encoder: Encoder
+
+
+def _prepare_all(
+    workspace: Workspace,
+    config: ExtractConfig,
+    corpora: Sequence[str] | None,
+    progress: Progress,
+    force: bool,
+    encoder: Encoder | None,
+) -> _Prepared:
+    """Check everything that can be checked before the encoder works."""
     names = list(workspace.corpora) if corpora is None else list(corpora)
     if not names:
         raise LayersimError(f"{workspace.root}: the workspace has no corpus. Add one: layersim init.")
@@ -128,11 +185,9 @@ def extract(
     if not force:
         for name, provenance in provenances.items():
             refuse_other_shards(folders[name], provenance)
-    refuse_full_disk([PlannedCache(folders[name], jobs[name], provenances[name]) for name in names], encoder)
-    return [
-        _extract_job(jobs[name], encoder, folders[name], provenances[name], settings, progress, force)
-        for name in names
-    ]
+    planned = [PlannedCache(folders[name], jobs[name], provenances[name]) for name in names]
+    refuse_full_disk(planned, encoder)
+    return _Prepared(planned, encoder)
 
 
 def extract_corpus(
@@ -181,8 +236,9 @@ def extract_corpus(
     provenance = {**job.provenance, **_encoder_provenance(encoder)}
     if not force:
         refuse_other_shards(folder, provenance)
-    refuse_full_disk([PlannedCache(folder, job, provenance)], encoder)
-    return _extract_job(job, encoder, folder, provenance, settings, progress, force)
+    planned = PlannedCache(folder, job, provenance)
+    refuse_full_disk([planned], encoder)
+    return make_cache(planned, encoder, settings, progress, force)
 
 
 def _prepare(
@@ -267,28 +323,3 @@ def _encoder_provenance(encoder: Encoder) -> dict[str, Any]:
         "frame_layers": list(encoder.frame_layers),
         "width": encoder.width,
     }
-
-
-def _extract_job(
-    job: CorpusJob,
-    encoder: Encoder,
-    folder: Path,
-    provenance: dict[str, Any],
-    settings: Settings[ExtractConfig],
-    progress: Progress,
-    force: bool,
-) -> ExtractResult:
-    """Make the shards that are missing, then count what is there."""
-    remove_left_overs(folder)
-    if force and is_otherwise(folder, provenance):
-        clear(folder)
-    began = time.monotonic()
-    computed = make_missing_shards(job, encoder, folder, provenance, settings.config.batch_seconds, progress)
-    elapsed = time.monotonic() - began
-    result = describe_result(job, FeatureCache.open(folder, provenance), computed, elapsed)
-    result.notes.extend(encoder.notes)
-    if computed or not (folder / "run.json").exists():
-        inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}
-        study = {"corpus": job.corpus, "encoder": str(provenance["encoder"]["checkpoint"])}
-        write_run(folder, "extract", study, settings, inputs, result.to_json(), result.notes)
-    return result

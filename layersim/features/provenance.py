@@ -111,7 +111,9 @@ def _microseconds(seconds: float) -> int | None:
     return None if seconds != seconds else round(seconds * 1_000_000)  # NaN: no time given
 
 
-def differences(found: Any, expected: Any, name: str = "") -> list[str]:
+def differences(
+    found: Any, expected: Any, name: str = "", says: tuple[str, str] = ("the cache has", "asked for")
+) -> list[str]:
     """Name every entry of ``expected`` that ``found`` has otherwise; what is not expected is not compared.
 
     >>> differences({"width": 512, "encoder": {"stack": "both"}}, {"encoder": {"stack": "encoder"}})
@@ -121,11 +123,11 @@ def differences(found: Any, expected: Any, name: str = "") -> list[str]:
         return [
             difference
             for key, value in expected.items()
-            for difference in differences(found.get(key), value, f"{name}.{key}" if name else str(key))
+            for difference in differences(found.get(key), value, f"{name}.{key}" if name else str(key), says)
         ]
     if found == expected:
         return []
-    return [f"{name}: the cache has {found!r}, asked for {expected!r}"]
+    return [f"{name}: {says[0]} {found!r}, {says[1]} {expected!r}"]
 
 
 def refuse_other(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

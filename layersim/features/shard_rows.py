@@ -48,7 +48,7 @@ def compute_shard(
     max_frames : int
         Most frames of a batch, see `plan_batches`.
     writer : ShardWriter
-        Takes the frames as they come, where the job stores them; otherwise only kept alive.
+        Takes the frames as they come, where the job stores them.
     advance : callable
         Called after each batch with the samples done by it.
 
@@ -98,7 +98,6 @@ def compute_shard(
         if store_frames:
             _store(states, writer, batch, clips)
         _refuse_not_finite(encoder, [clips[row] for row in batch], mean[batch], std[batch])
-        writer.keep_claim()
         advance(sum(clips[row].samples for row in batch))
 
     owners = np.repeat(np.arange(len(clips)), np.diff(offsets)).tolist()

@@ -17,20 +17,14 @@ from joblib import Parallel, delayed
 
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
 from layersim.corpus.manifest import read_manifest
-from layersim.errors import AudioError, LayersimError, ProvenanceError, summarise_faults
+from layersim.errors import AudioError, ClaimedError, LayersimError, ProvenanceError, summarise_faults
 from layersim.features.acoustic.sets import AcousticSet, SetName, acoustic_set
 from layersim.features.acoustic.store import AcousticCache, acoustic_folder, describe_request, name_command
 from layersim.features.cache import Vectors
 from layersim.features.preparation import Clip, CorpusJob, prepare_corpus
-from layersim.features.resume import is_otherwise, refuse_other_shards
-from layersim.features.shards import (
-    AcousticRows,
-    ShardWriter,
-    clear,
-    part_file,
-    remove_left_overs,
-    shard_ranges,
-)
+from layersim.features.shard_heads import refuse_other_shards
+from layersim.features.shards import AcousticRows, ShardWriter, part_file, shard_ranges
+from layersim.features.workers import at_work
 from layersim.provenance import write_run
 from layersim.settings import StageConfig, resolve_settings, setting
 from layersim.workspace import Progress, Workspace, no_progress
@@ -134,11 +128,14 @@ def extract_acoustic(
     results = []
     for name in names:
         job, folder, provenance = jobs[name], folders[name], provenances[name]
-        remove_left_overs(folder)
-        if force and is_otherwise(folder, provenance):
-            clear(folder)
         began = time.monotonic()
-        computed = _make_missing(job, features, folder, provenance, progress, n_jobs)
+        with at_work(folder, provenance, force) as others:
+            if others:  # one takes all cores: two would not be faster
+                raise ClaimedError(
+                    f"{folder}: these features are being made by {others[0]}. Wait until it has ended, or "
+                    "stop it."
+                )
+            computed = _make_missing(job, features, folder, provenance, progress, n_jobs)
         cache = AcousticCache.open(folder, provenance)
         result = AcousticResult(
             name, features.name, folder, len(cache), job.seconds / 3600, cache.shape, computed,
@@ -197,7 +194,6 @@ def _make_missing(
                     own.append(found)
                 else:
                     values[place] = found
-                writer.keep_claim()
                 done += clip.samples / SAMPLE_RATE
             if not own:
                 writer.finish(_rows(features, clips, values))
