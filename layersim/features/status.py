@@ -56,11 +56,16 @@ class CacheState:
         """Return the row of a table."""
         shards = "?" if self.shards_in_all is None else f"{self.shards_in_all:,}"
         utterances = "?" if self.utterances_in_all is None else f"{self.utterances_in_all:,}"
-        left = "?" if self.left is None else f"{self.left:,}"
         return [
-            self.corpus, self.features, f"{self.shards:,} of {shards}", f"{self.utterances:,} of {utterances}",
-            left, f"{self.failed:,}", describe_bytes(self.bytes), str(len(self.workers)),
-        ]  # fmt: skip
+            self.corpus,
+            self.features,
+            f"{self.shards:,} of {shards}",
+            f"{self.utterances:,} of {utterances}",
+            "?" if self.left is None else f"{self.left:,}",
+            f"{self.failed:,}",
+            describe_bytes(self.bytes),
+            str(len(self.workers)),
+        ]
 
     def to_lines(self) -> list[str]:
         """Say how it was made, who is at work, and what is wrong."""
@@ -77,12 +82,12 @@ class CacheState:
             shown.append(describe_selection(made["selection"]))
             shown.append(", ".join(f"{name} {version}" for name, version in versions.items()))
             lines.append("; ".join(shown))
-        writing = f" ({', '.join(self.writing[:5])})" if self.writing else ""
         lines += [f"at work: {worker}" for worker in self.workers[:5]]
         if len(self.workers) > 5:
             lines.append(f"at work: {len(self.workers) - 5} more")
         if self.writing:
-            lines.append(f"being made: {len(self.writing)} shards{writing}")
+            more = f" and {len(self.writing) - 5} more" if len(self.writing) > 5 else ""
+            lines.append(f"being made: {', '.join(self.writing[:5])}{more}")
         return lines + [f"fault: {fault}" for fault in self.faults]
 
 
