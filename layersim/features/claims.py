@@ -183,7 +183,9 @@ def _create(path: Path) -> str | None:
             return None
         raise
     try:
-        os.write(handle, json.dumps({"number": number, **asdict(Worker.this())}).encode("utf-8"))
+        left = json.dumps({"number": number, **asdict(Worker.this())}).encode("utf-8")
+        while left:  # where the disk is full, the first write may be short, and the next one says so
+            left = left[os.write(handle, left) :]
     except BaseException:
         _mine.discard(number)
         path.unlink(missing_ok=True)

@@ -190,7 +190,9 @@ class ShardWriter:
         """
         for key, value in self._provenance.items():
             if key not in UNSAID or value != UNSAID[key]:
-                self._file.attrs[key] = json.dumps(value, ensure_ascii=False, sort_keys=True)
+                # Of fixed length: one flipped bit in HDF5's heap of other texts ends a process that reads it.
+                text = json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8")
+                self._file.attrs.create(key, text, dtype=h5py.string_dtype("utf-8", len(text)))
         group = self._file.create_group("utterance")
         group.attrs["shard"], group.attrs["shards"] = self._index, self._shards
         _write_table(
