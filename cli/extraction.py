@@ -24,6 +24,7 @@ from .app import (
 if TYPE_CHECKING:
     from layersim.features.acoustic.extract import AcousticResult
     from layersim.features.result import ExtractResult
+    from layersim.features.share import ShareResult
     from layersim.workspace import Workspace
 
 
@@ -58,6 +59,10 @@ def extract(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave out recordings that fail, list them, exit with 1.")
     ] = False,
+    num_shards: Annotated[
+        int | None, typer.Option(help="Divide the work among K processes; this is one.", metavar="K")
+    ] = None,
+    shard: Annotated[int | None, typer.Option(help="Which of the K this is, from 0 on.", metavar="I")] = None,
     as_json: Json = False,
     force: Force = False,
 ) -> None:
@@ -67,10 +72,14 @@ def extract(
     otherwise; one that was made the same way is kept (delete its folder to make it anew). --keep-going
     finishes what can be finished: later stages leave out the recordings that failed, the next run tries them
     again. --acoustic makes the features that classical methods and small convolutional networks read; no
-    encoder runs.
+    encoder runs. --num-shards K --shard I makes every K-th file of every cache, so that the jobs of an array
+    can share the work on a common file system; none needs to know of the others.
     """
-    from layersim.features.extract import ExtractConfig
+    from layersim.features.extract import ExtractConfig, extract_share
     from layersim.features.extract import extract as extract_stage
+    from layersim.features.share import Share
+
+    share = Share.from_flags(num_shards, shard)
 
     workspace = find_workspace(encoder)
     flags = given(
@@ -78,10 +87,16 @@ def extract(
          "whisper_window": whisper_window, "device": device, "precision": precision, "seed": seed}
     )  # fmt: skip
     if acoustic is not None:
+        if share is not None:
+            flags |= {"num-shards": num_shards, "shard": shard}
         _extract_acoustic(workspace, comma_list(acoustic) or [], corpus, flags, as_json, force, keep_going)
         return
     settings = workspace.settings(ExtractConfig, flags)
     with StderrProgress() as progress:
+        if share is not None:
+            parts = extract_share(workspace, settings, share, corpus, progress, force, keep_going=keep_going)
+            _show_extracted(parts, as_json)
+            return
         results = extract_stage(
             workspace, settings, corpus, progress=progress, force=force, keep_going=keep_going
         )
@@ -112,7 +127,7 @@ def _extract_acoustic(
     _show_extracted(results, as_json)
 
 
-def _show_extracted(results: Sequence[ExtractResult | AcousticResult], as_json: bool) -> None:
+def _show_extracted(results: Sequence[ExtractResult | ShareResult | AcousticResult], as_json: bool) -> None:
     """Print the results; exit with 1 where utterances have failed."""
     show_each(results, as_json)
     if any(result.failed for result in results):

@@ -25,7 +25,8 @@ import pandas as pd
 
 from layersim.errors import LayersimError, StageMissingError
 from layersim.features.provenance import refuse_other
-from layersim.features.shards import failed_of, open_shard, part_files, provenance_of
+from layersim.features.shard_heads import read_head, refuse_mixture
+from layersim.features.shards import open_shard, part_files
 
 Product = Literal["utterance/mean", "utterance/std", "phone/mean", "phone/middle"]
 PRODUCTS: tuple[Product, ...] = ("utterance/mean", "utterance/std", "phone/mean", "phone/middle")
@@ -62,33 +63,25 @@ class FeatureCache:
         ProvenanceError
             If it was made otherwise than expected, or its shards differ among themselves.
         LayersimError
-            If a file in it is not a shard.
+            If a file in it is not a shard, is another shard than its name says, or is damaged.
         """
         files = part_files(folder)
         if not files:
             raise StageMissingError(f"{folder}: holds no features. Make them first: layersim extract.")
-        utterances, phones, found, failed, samples = [], [], [], [], 0
-        provenance: dict[str, Any] = {}
-        for file in files:
-            with open_shard(file) as shard:
-                own = provenance_of(shard)
-                lengths = shard["utterance/table"]["samples"]
-                utterances.append(len(lengths))
-                samples += int(lengths.sum())
-                failed.append(tuple(failed_of(shard)))
-                phones.append(len(shard["phone/table"]) if "phone" in shard else 0)
-                found.append(int(shard["utterance"].attrs["shard"]))
-                shards = int(shard["utterance"].attrs["shards"])
-            provenance = provenance or own
-            refuse_other(folder, own, provenance)
+        heads = [read_head(file) for file in files]
+        refuse_mixture(heads)
+        provenance, shards = heads[0].provenance, heads[0].shards
         refuse_other(folder, provenance, expected or {})
-        if found != list(range(shards)):
+        if [head.shard for head in heads] != list(range(shards)):
             raise StageMissingError(
-                f"{folder}: {len(set(found) & set(range(shards)))} of {shards} shards are there. Finish them "
-                "first: layersim extract goes on where it stopped."
+                f"{folder}: {len(heads)} of {shards} shards are there. Finish them first: layersim extract "
+                "goes on where it stopped."
             )
-        provenance["samples"] = samples  # so that later stages notice files that were exchanged
-        return cls(folder, provenance, tuple(files), tuple(utterances), tuple(phones), tuple(failed))
+        # Of all audio together, so that later stages notice files that were exchanged.
+        provenance = {**provenance, "samples": sum(head.samples for head in heads)}
+        utterances, phones = [head.utterances for head in heads], [head.phones for head in heads]
+        failed = tuple(head.failed for head in heads)
+        return cls(folder, provenance, tuple(files), tuple(utterances), tuple(phones), failed)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -339,7 +332,7 @@ def _read_rows(file: Path, product: str, place: int | slice, rows: Rows) -> Vect
     first, last = int(rows.min()), int(rows.max())
     with open_shard(file) as shard:
         block = shard[product][first : last + 1, place]  # (rows, D), or (rows, K, D)
-    return cast("Vectors", block[rows - first])
+        return cast("Vectors", block[rows - first])
 
 
 def _column(parts: list[Any], kind: type) -> Any:

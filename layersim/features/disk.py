@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layersim.errors import LayersimError
-from layersim.features.resume import is_otherwise
+from layersim.features.shard_heads import is_otherwise
 from layersim.features.shards import part_files, shard_ranges
 from layersim.features.standing import is_finished
 
@@ -67,7 +67,7 @@ def refuse_full_disk(planned: Sequence[PlannedCache], encoder: Encoder) -> None:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    sizes = f"take about {_size(needed)}, and {_size(free)} are free"
+    sizes = f"take about {describe_bytes(needed)}, and {describe_bytes(free)} are free"
     if planned[0].job.provenance["store"] == "frames":
         logger.info("%s: the frames of all layers %s", folder, sizes)
     if needed > free:
@@ -77,5 +77,10 @@ def refuse_full_disk(planned: Sequence[PlannedCache], encoder: Encoder) -> None:
         )
 
 
-def _size(count: int) -> str:
+def describe_bytes(count: int) -> str:
+    """Say a number of bytes as people do.
+
+    >>> describe_bytes(2_340_000_000), describe_bytes(260_000)
+    ('2.3 GB', '0.3 MB')
+    """
     return f"{count / _GIGABYTE:.1f} GB" if count > _GIGABYTE / 10 else f"{count / 1e6:.1f} MB"

@@ -8,10 +8,9 @@ however hard, goes on with the shards that are missing and ends with the bytes t
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import pandas as pd
 
@@ -20,17 +19,14 @@ from layersim.alignment.phone_set import known_phone_sets
 from layersim.alignment.readers import read_alignments
 from layersim.corpus.recordings import read_corpus_manifest
 from layersim.errors import LayersimError, summarise_faults
-from layersim.features.cache import FeatureCache
 from layersim.features.disk import PlannedCache, refuse_full_disk
-from layersim.features.failures import list_failures, refuse_empty, write_failures
+from layersim.features.making import make_cache, make_share
 from layersim.features.memory import BatchLimit
 from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
-from layersim.features.result import ExtractResult, describe_result
-from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
-from layersim.features.shards import clear, remove_left_overs
+from layersim.features.result import ExtractResult
+from layersim.features.shard_heads import refuse_other_shards
+from layersim.features.share import Share, ShareResult
 from layersim.features.standing import refuse_exchanged
-from layersim.features.trimming import measure_trimming
-from layersim.provenance import write_run
 from layersim.settings import FILE_NAME, Settings, StageConfig, setting
 from layersim.workspace import Progress, Workspace, no_progress
 
@@ -112,8 +108,74 @@ def extract(
         the disk is too small; with ``keep_going``, if none of a corpus's recordings can be used.
     ProvenanceError
         If a cache was made otherwise, or of other recordings, and ``force`` is not set.
+    ClaimedError
+        If another extract is making a cache with other settings, or ``force`` would remove what it makes.
     """
-    config = settings.config
+    prepared = _prepare_all(workspace, settings.config, corpora, progress, force, encoder, keep_going)
+    limit = BatchLimit()
+    return [
+        make_cache(planned, prepared.encoder, settings, progress, force, limit)
+        for planned in prepared.planned
+    ]
+
+
+def extract_share(
+    workspace: Workspace,
+    settings: Settings[ExtractConfig],
+    share: Share,
+    corpora: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+    force: bool = False,
+    encoder: Encoder | None = None,
+    keep_going: bool = False,
+) -> list[ShareResult]:
+    """Extract one process's share of the shards of a workspace's corpora.
+
+    The processes need not know of each other, nor run at the same time. ``run.json`` is written by the one
+    that finds every shard there in the end.
+
+    Parameters
+    ----------
+    share : Share
+        Process I of K.
+    corpora, progress, force, encoder, keep_going
+        As `extract` takes them.
+
+    Returns
+    -------
+    list of ShareResult
+        In the order of the corpora.
+
+    Raises
+    ------
+    LayersimError, ProvenanceError
+        As `extract`.
+    """
+    prepared = _prepare_all(workspace, settings.config, corpora, progress, force, encoder, keep_going)
+    limit = BatchLimit()
+    return [
+        make_share(planned, share, prepared.encoder, settings, progress, force, limit)
+        for planned in prepared.planned
+    ]
+
+
+class _Prepared(NamedTuple):
+    """All corpora, checked, and the encoder, loaded."""
+
+    planned: list[PlannedCache]
+    encoder: Encoder
+
+
+def _prepare_all(
+    workspace: Workspace,
+    config: ExtractConfig,
+    corpora: Sequence[str] | None,
+    progress: Progress,
+    force: bool,
+    encoder: Encoder | None,
+    keep_going: bool,
+) -> _Prepared:
+    """Check everything that can be checked before the encoder works."""
     names = list(workspace.corpora) if corpora is None else list(corpora)
     if not names:
         raise LayersimError(f"{workspace.root}: the workspace has no corpus. Add one: layersim init.")
@@ -143,12 +205,9 @@ def extract(
     if not force:
         for name, provenance in provenances.items():
             refuse_other_shards(folders[name], provenance)
-    refuse_full_disk([PlannedCache(folders[name], jobs[name], provenances[name]) for name in names], encoder)
-    limit = BatchLimit()
-    return [
-        _extract_job(jobs[name], encoder, folders[name], provenances[name], settings, progress, force, limit)
-        for name in names
-    ]
+    planned = [PlannedCache(folders[name], jobs[name], provenances[name]) for name in names]
+    refuse_full_disk(planned, encoder)
+    return _Prepared(planned, encoder)
 
 
 def extract_corpus(
@@ -201,8 +260,9 @@ def extract_corpus(
     if not force:
         refuse_other_shards(folder, provenance)
         refuse_exchanged(job, folder)
-    refuse_full_disk([PlannedCache(folder, job, provenance)], encoder)
-    return _extract_job(job, encoder, folder, provenance, settings, progress, force, BatchLimit())
+    planned = PlannedCache(folder, job, provenance)
+    refuse_full_disk([planned], encoder)
+    return make_cache(planned, encoder, settings, progress, force, BatchLimit())
 
 
 def _prepare(
@@ -283,39 +343,3 @@ def _encoder_provenance(encoder: Encoder) -> dict[str, Any]:
         "frame_layers": list(encoder.frame_layers),
         "width": encoder.width,
     }
-
-
-def _extract_job(
-    job: CorpusJob,
-    encoder: Encoder,
-    folder: Path,
-    provenance: dict[str, Any],
-    settings: Settings[ExtractConfig],
-    progress: Progress,
-    force: bool,
-    limit: BatchLimit,
-) -> ExtractResult:
-    """Make the shards that are missing, then count what is there."""
-    remove_left_overs(folder)
-    if force and is_otherwise(folder, provenance):
-        clear(folder)
-    began = time.monotonic()
-    computed = make_missing_shards(
-        job, encoder, folder, provenance, settings.config.batch_seconds, progress, limit
-    )
-    elapsed = time.monotonic() - began
-    cache = FeatureCache.open(folder, provenance)
-    failures = list_failures(job.manifest, cache)
-    write_failures(folder, failures)
-    refuse_empty(job.corpus, cache, failures)
-    trimming = None
-    if computed and provenance["encoder"].get("whisper_window") == "trim":
-        clips = [clip for clip in job.clips if clip.key not in cache.failed]
-        trimming = measure_trimming(clips, encoder, settings.config.seed)
-    result = describe_result(job, cache, computed, elapsed, trimming)
-    result.notes.extend([*encoder.notes, *filter(None, [limit.note(encoder)])])
-    if computed or not (folder / "run.json").exists():
-        inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}
-        study = {"corpus": job.corpus, "encoder": str(provenance["encoder"]["checkpoint"])}
-        write_run(folder, "extract", study, settings, inputs, result.to_json(), result.notes)
-    return result

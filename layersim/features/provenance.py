@@ -116,7 +116,9 @@ def _microseconds(seconds: float) -> int | None:
     return None if seconds != seconds else round(seconds * 1_000_000)  # NaN: no time given
 
 
-def differences(found: Any, expected: Any, name: str = "") -> list[str]:
+def differences(
+    found: Any, expected: Any, name: str = "", says: tuple[str, str] = ("the cache has", "asked for")
+) -> list[str]:
     """Name every entry of ``expected`` that ``found`` has otherwise; what is not expected is not compared.
 
     An encoder's entries that may be left out (`UNSAID_OF_ENCODER`) count as said on both sides.
@@ -132,12 +134,12 @@ def differences(found: Any, expected: Any, name: str = "") -> list[str]:
             difference
             for key, value in {**unsaid, **expected}.items()
             for difference in differences(
-                found.get(key, unsaid.get(key)), value, f"{name}.{key}" if name else str(key)
+                found.get(key, unsaid.get(key)), value, f"{name}.{key}" if name else str(key), says
             )
         ]
     if found == expected:
         return []
-    return [f"{name}: the cache has {found!r}, asked for {expected!r}"]
+    return [f"{name}: {says[0]} {found!r}, {says[1]} {expected!r}"]
 
 
 def refuse_other(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersim.corpus.audio import SAMPLE_RATE
-from layersim.errors import LayersimError
+from layersim.errors import ClaimedError
+from layersim.features import claims, workers
 from layersim.features.batches import batch_frames
 from layersim.features.memory import BatchLimit
-from layersim.features.provenance import differences, refuse_other
-from layersim.features.shards import (
-    ShardWriter,
-    claimed_elsewhere,
-    open_shard,
-    part_files,
-    provenance_of,
-    shard_ranges,
-)
+from layersim.features.shards import ShardWriter, part_file, shard_ranges
 from layersim.features.standing import is_finished
 from layersim.workspace import Progress
 
@@ -28,50 +23,93 @@ if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
     from layersim.features.preparation import CorpusJob
 
-
-def refuse_other_shards(folder: Path, expected: Mapping[str, Any]) -> None:
-    """Refuse a folder any shard of which was made otherwise.
-
-    Raises
-    ------
-    ProvenanceError
-        Naming every difference with both values.
-    LayersimError
-        If a file there is not a shard.
-    """
-    for file in part_files(folder):
-        with open_shard(file) as shard:
-            refuse_other(folder, provenance_of(shard), expected)
+logger = logging.getLogger(__name__)
 
 
-def is_otherwise(folder: Path, expected: Mapping[str, Any]) -> bool:
-    """Whether any shard of a folder was made otherwise, or cannot be read."""
-    for file in part_files(folder):
-        try:
-            with open_shard(file) as shard:
-                if differences(provenance_of(shard), expected):
-                    return True
-        except LayersimError:
-            return True
-    return False
+def shards_of(job: CorpusJob) -> list[range]:
+    """Return the rows of each of a corpus's shards."""
+    return shard_ranges(len(job.clips), job.provenance["shard_size"])
 
 
-def make_missing_shards(
+def samples_in(job: CorpusJob, rows: range) -> int:
+    """How much audio some rows hold, in samples at 16 kHz."""
+    return sum(clip.samples for clip in job.clips[rows.start : rows.stop])
+
+
+def missing_shards(job: CorpusJob, folder: Path) -> list[int]:
+    """Return the shards that are not there or to be made anew, in order."""
+    return [index for index in range(len(shards_of(job))) if not is_finished(job, folder, index)]
+
+
+def make_shard(
     job: CorpusJob,
+    index: int,
     encoder: Encoder,
     folder: Path,
     provenance: Mapping[str, Any],
+    max_frames: int,
+    decoders: Executor,
+    advance: Callable[[int], None],
+    limit: BatchLimit | None = None,
+) -> int:
+    """Make one shard, unless it is finished: for any number of processes at once, on any number of machines.
+
+    Parameters
+    ----------
+    max_frames : int
+        Most frames of a batch, see `layersim.features.batches.batch_frames`.
+    advance : callable
+        Called with the samples done since its last call.
+    limit : BatchLimit, optional
+        What is known of the GPU's memory; it learns.
+
+    Returns
+    -------
+    int
+        Samples of audio that were encoded; 0 if the shard was there.
+
+    Raises
+    ------
+    ClaimedError
+        If another living process is making it.
+    LayersimError
+        If it cannot be computed or written.
+    """
+    from layersim.features.shard_rows import compute_shard
+
+    shards = shards_of(job)
+    samples = samples_in(job, shards[index])
+    if is_finished(job, folder, index):
+        advance(samples)
+        return 0
+    with ShardWriter(folder, index, len(shards), provenance) as writer:
+        if is_finished(job, folder, index):  # between the look and the claim
+            advance(samples)
+            return 0
+        rows = compute_shard(job, shards[index], encoder, max_frames, decoders, writer, advance, limit)
+        writer.finish(rows)
+    return samples
+
+
+def make_missing_shards(
+    folder: Path,
+    job: CorpusJob,
+    provenance: Mapping[str, Any],
+    encoder: Encoder,
     batch_seconds: float,
     progress: Progress,
+    wanted: Sequence[int] | None = None,
     limit: BatchLimit | None = None,
 ) -> int:
     """Compute every shard that is not there, or in which utterances failed or were exchanged.
 
-    Shards that another worker is on are left for last: by then they are there, or its worker is gone. If
-    neither, they are made twice, to the same bytes.
+    Shards that other living processes are making are left to them; at the end they are waited for, and made
+    here if their process dies.
 
     Parameters
     ----------
+    wanted : sequence of int, optional
+        The shards to look at; None: all.
     limit : BatchLimit, optional
         What is known of the GPU's memory; it learns.
 
@@ -80,13 +118,12 @@ def make_missing_shards(
     int
         Samples of audio that were encoded for it.
     """
-    from layersim.features.shard_rows import compute_shard
-
-    shards = shard_ranges(len(job.clips), job.provenance["shard_size"])
-    lengths = [sum(clip.samples for clip in job.clips[rows.start : rows.stop]) for rows in shards]
-    pending = [index for index in range(len(shards)) if not is_finished(job, folder, index)]
-    done = sum(lengths) - sum(lengths[index] for index in pending)
-    total = sum(lengths) / SAMPLE_RATE
+    shards = shards_of(job)
+    wanted = range(len(shards)) if wanted is None else wanted
+    lengths = {index: samples_in(job, shards[index]) for index in wanted}
+    pending = [index for index in wanted if not is_finished(job, folder, index)]
+    done = sum(lengths.values()) - sum(lengths[index] for index in pending)
+    total = sum(lengths.values()) / SAMPLE_RATE
     computed = 0
 
     def advance(samples: int) -> None:
@@ -98,25 +135,32 @@ def make_missing_shards(
     limit = BatchLimit() if limit is None else limit
     max_frames = batch_frames(encoder, batch_seconds)
     threads = 1 if max_frames == 1 else min(8, os.cpu_count() or 1)  # a CPU that encodes has better to do
+    said = False
     with ThreadPoolExecutor(threads) as decoders:
-        for index in _unclaimed_first(folder, pending):
-            if is_finished(job, folder, index):  # another worker was faster
-                advance(lengths[index])
-                continue
-            with ShardWriter(folder, index, len(shards), provenance) as writer:
-                rows = compute_shard(
-                    job, shards[index], encoder, max_frames, decoders, writer, advance, limit
-                )
-                writer.finish(rows)
-            computed += lengths[index]
+        while pending:
+            left = []
+            for index in pending:
+                before = done
+                try:
+                    computed += make_shard(
+                        job, index, encoder, folder, provenance, max_frames, decoders, advance, limit
+                    )
+                except ClaimedError:
+                    advance(before - done)
+                    left.append(index)
+            if left == pending:  # all that is left is in the hands of others
+                if not said:
+                    logger.warning("%s: waiting for %s", folder, _who(folder, left))
+                    said = True
+                time.sleep(workers.LOOK_EVERY)
+                advance(0)
+            pending = left
     return computed
 
 
-def _unclaimed_first(folder: Path, indices: Iterable[int]) -> Iterator[int]:
-    postponed = []
-    for index in indices:
-        if claimed_elsewhere(folder, index):
-            postponed.append(index)
-        else:
-            yield index
-    yield from postponed
+def _who(folder: Path, shards: Sequence[int]) -> str:
+    """Name the processes that are making some shards."""
+    found = {claims.worker_on(part_file(folder, index)) for index in shards}
+    names = sorted(str(worker or "a process that has yet to say its name") for worker in found)
+    shown = "; ".join(names[:3]) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{len(shards)} shards that others are making: {shown}"

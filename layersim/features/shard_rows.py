@@ -86,7 +86,6 @@ def compute_shard(
                 raise too_little_memory(shard.clips[part[0]])
             else:
                 limit.refuse(part, costs, encoder)
-        writer.keep_claim()
         advance(sum(shard.clips[place].samples for place in batch))
     return shard.finish()
 

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
 from layersim.corpus.recordings import read_corpus_manifest
-from layersim.errors import AudioError, LayersimError, ProvenanceError, summarise_faults
+from layersim.errors import AudioError, ClaimedError, LayersimError, ProvenanceError, summarise_faults
 from layersim.features.acoustic.sets import AcousticSet, SetName, acoustic_set
 from layersim.features.acoustic.store import AcousticCache, acoustic_folder, describe_request, name_command
 from layersim.features.cache import Vectors
@@ -31,16 +31,10 @@ from layersim.features.failures import (
     write_failures,
 )
 from layersim.features.preparation import Clip, CorpusJob, prepare_corpus
-from layersim.features.resume import is_otherwise, refuse_other_shards
-from layersim.features.shards import (
-    AcousticRows,
-    FailedRows,
-    ShardWriter,
-    clear,
-    remove_left_overs,
-    shard_ranges,
-)
+from layersim.features.shard_heads import refuse_other_shards
+from layersim.features.shards import AcousticRows, FailedRows, ShardWriter, shard_ranges
 from layersim.features.standing import is_finished, refuse_exchanged
+from layersim.features.workers import at_work
 from layersim.provenance import write_run
 from layersim.settings import StageConfig, resolve_settings, setting
 from layersim.workspace import Progress, Workspace, no_progress
@@ -157,11 +151,14 @@ def extract_acoustic(
     results = []
     for name in names:
         job, folder, provenance = jobs[name], folders[name], provenances[name]
-        remove_left_overs(folder)
-        if force and is_otherwise(folder, provenance):
-            clear(folder)
         began = time.monotonic()
-        computed = _make_missing(job, features, folder, provenance, progress, n_jobs)
+        with at_work(folder, provenance, force) as others:
+            if others:  # one takes all cores: two would not be faster
+                raise ClaimedError(
+                    f"{folder}: these features are being made by {others[0]}. Wait until it has ended, or "
+                    "stop it."
+                )
+            computed = _make_missing(job, features, folder, provenance, progress, n_jobs)
         cache = AcousticCache.open(folder, provenance)
         failures = list_failures(job.manifest, cache)
         write_failures(folder, failures)
@@ -224,7 +221,6 @@ def _make_missing(
                     own[place] = found
                 else:
                     values[place] = found
-                writer.keep_claim()
                 done += clip.samples / SAMPLE_RATE
             if job.keep_going or not own:
                 writer.finish(_rows(features, clips, values, own))
