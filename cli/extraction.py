@@ -47,6 +47,15 @@ def extract(
             help="Acoustic features instead: comma list of egemaps, emobase (openSMILE), sequences.",
         ),
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="local (default), or ray: the workers of a cluster make the shards.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray's head, HOST:PORT, or auto [a Ray of this machine alone].", metavar="HOST:PORT"
+        ),
+    ] = None,
     seed: Seed = None,
     as_json: Json = False,
     force: Force = False,
@@ -63,7 +72,7 @@ def extract(
     workspace = find_workspace(encoder)
     flags = given(
         {"limit": limit, "store": store, "phones": phones, "middle": middle, "stack": stack,
-         "device": device, "precision": precision, "seed": seed}
+         "device": device, "precision": precision, "seed": seed, "engine": engine, "address": address}
     )  # fmt: skip
     if acoustic is not None:
         _extract_acoustic(workspace, comma_list(acoustic) or [], corpus, flags, as_json, force)

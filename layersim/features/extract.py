@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,7 +20,7 @@ from layersim.alignment.outputs import find_outputs
 from layersim.alignment.phone_set import known_phone_sets
 from layersim.alignment.readers import read_alignments
 from layersim.corpus.manifest import read_manifest
-from layersim.errors import LayersimError, summarise_faults
+from layersim.errors import LayersimError, UsageError, summarise_faults
 from layersim.features.cache import FeatureCache
 from layersim.features.disk import PlannedCache, refuse_full_disk
 from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
@@ -27,11 +28,12 @@ from layersim.features.result import ExtractResult, describe_result
 from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
 from layersim.features.shards import clear, remove_left_overs
 from layersim.provenance import write_run
-from layersim.settings import FILE_NAME, Settings, StageConfig, setting
+from layersim.settings import FILE_NAME, FLAG, Settings, StageConfig, setting
 from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
+    from layersim.features.on_ray import RayWorkers
 
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,12 @@ class ExtractConfig(StageConfig):
     )
     shard_size: int = setting(256, "Utterances per HDF5 file: what a killed run loses at most.", ge=1)
     seed: int = setting(0, "Seed of the utterances that --limit takes.", ge=0)
+    engine: Literal["local", "ray"] = setting(
+        "local", "What makes the shards: this process, or the workers of a Ray cluster."
+    )
+    address: str | None = setting(
+        None, "The Ray cluster: HOST:PORT of its head, or auto (none: one of this machine alone)."
+    )
 
 
 def extract(
@@ -104,6 +112,14 @@ def extract(
     names = list(workspace.corpora) if corpora is None else list(corpora)
     if not names:
         raise LayersimError(f"{workspace.root}: the workspace has no corpus. Add one: layersim init.")
+    if config.engine == "ray":
+        if encoder is not None:
+            raise ValueError("encoder: expected None with engine 'ray', whose workers load their own")
+        from layersim.features.ray_cluster import refuse_unreachable
+
+        refuse_unreachable(config.address)
+    elif config.address is not None and settings.origins["address"] == FLAG:
+        raise UsageError("--address says which Ray cluster: give --engine ray too, or leave it out.")
     if encoder is None and not workspace.encoder:
         raise LayersimError(f"{workspace.root}: no encoder. Set encoder in layersim.toml, or give --encoder.")
     jobs: dict[str, CorpusJob] = {}
@@ -121,14 +137,26 @@ def extract(
     if encoder is None:
         from layersim.encoders.load import load_encoder
 
-        encoder = load_encoder(
-            workspace.encoder, device=_device(config.device), precision=config.precision, stack=config.stack
-        )
+        with _unsaid() if config.engine == "ray" else nullcontext():
+            encoder = load_encoder(
+                workspace.encoder, device=_device(config), precision=config.precision, stack=config.stack
+            )
     provenances = {name: {**job.provenance, **_encoder_provenance(encoder)} for name, job in jobs.items()}
     if not force:
         for name, provenance in provenances.items():
             refuse_other_shards(folders[name], provenance)
     refuse_full_disk([PlannedCache(folders[name], jobs[name], provenances[name]) for name in names], encoder)
+    if config.engine == "ray":
+        from layersim.features.on_ray import ray_workers
+
+        by_folder = {folders[name]: jobs[name] for name in names}
+        with ray_workers(config, workspace.encoder, encoder, by_folder) as workers:
+            return [
+                _extract_job(
+                    jobs[name], encoder, folders[name], provenances[name], settings, progress, force, workers
+                )
+                for name in names
+            ]
     return [
         _extract_job(jobs[name], encoder, folders[name], provenances[name], settings, progress, force)
         for name in names
@@ -155,7 +183,7 @@ def extract_corpus(
     folder : Path
         Where the cache goes.
     settings : Settings of ExtractConfig
-        ``device``, ``precision`` and ``stack`` are the given encoder's and not read here.
+        ``device``, ``precision`` and ``stack`` are the given encoder's and not read here, nor is ``engine``.
     phones : DataFrame, optional
         Columns ``utterance_id, start, end, phone``, seconds from the start of the utterance. Utterances
         without a row count as not aligned.
@@ -251,9 +279,24 @@ def _refuse_faults(faults: Sequence[str]) -> None:
         )
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Load an encoder that only describes itself: what is to be known of it, the workers' own say."""
+    speaker = logging.getLogger("layersim.encoders.load")
+    before = speaker.level
+    speaker.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        speaker.setLevel(before)
+
+
+def _device(config: ExtractConfig) -> str:
+    """Where this process's encoder goes; one that works for Ray's workers leaves them the GPU."""
+    if config.engine == "ray":
+        return "cpu"
+    if config.device != "auto":
+        return config.device
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -277,16 +320,21 @@ def _extract_job(
     settings: Settings[ExtractConfig],
     progress: Progress,
     force: bool,
+    workers: RayWorkers | None = None,
 ) -> ExtractResult:
     """Make the shards that are missing, then count what is there."""
     remove_left_overs(folder)
     if force and is_otherwise(folder, provenance):
         clear(folder)
     began = time.monotonic()
-    computed = make_missing_shards(job, encoder, folder, provenance, settings.config.batch_seconds, progress)
+    if workers is None:
+        batch_seconds = settings.config.batch_seconds
+        computed = make_missing_shards(job, encoder, folder, provenance, batch_seconds, progress)
+    else:
+        computed = workers.make_missing_shards(job, folder, provenance, progress)
     elapsed = time.monotonic() - began
     result = describe_result(job, FeatureCache.open(folder, provenance), computed, elapsed)
-    result.notes.extend(encoder.notes)
+    result.notes.extend(encoder.notes if workers is None else workers.notes)
     if computed or not (folder / "run.json").exists():
         inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}
         study = {"corpus": job.corpus, "encoder": str(provenance["encoder"]["checkpoint"])}

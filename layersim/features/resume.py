@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from layersim.features.shards import (
     part_file,
     part_files,
     provenance_of,
-    shard_ranges,
 )
 from layersim.workspace import Progress
 
@@ -73,14 +72,10 @@ def make_missing_shards(
     int
         Samples of audio that were encoded for it.
     """
-    from layersim.features.shard_rows import compute_shard
-
-    shards = shard_ranges(len(job.clips), job.provenance["shard_size"])
-    lengths = [sum(clip.samples for clip in job.clips[rows.start : rows.stop]) for rows in shards]
-    pending = [index for index in range(len(shards)) if not part_file(folder, index).exists()]
+    lengths = [job.samples(index) for index in range(job.shards)]
+    pending = [index for index in range(job.shards) if not part_file(folder, index).exists()]
     done = sum(lengths) - sum(lengths[index] for index in pending)
     total = sum(lengths) / SAMPLE_RATE
-    computed = 0
 
     def advance(samples: int) -> None:
         nonlocal done
@@ -89,17 +84,57 @@ def make_missing_shards(
 
     advance(0)
     max_frames = batch_frames(encoder, batch_seconds)
+    with decoding_threads(max_frames) as decoders:
+        return sum(
+            make_shard(job, index, encoder, folder, provenance, max_frames, decoders, advance)
+            for index in _unclaimed_first(folder, pending)
+        )
+
+
+def decoding_threads(max_frames: int) -> ThreadPoolExecutor:
+    """Return the threads that decode recordings while an encoder works on batches of this size."""
     threads = 1 if max_frames == 1 else min(8, os.cpu_count() or 1)  # a CPU that encodes has better to do
-    with ThreadPoolExecutor(threads) as decoders:
-        for index in _unclaimed_first(folder, pending):
-            if part_file(folder, index).exists():  # another worker was faster
-                advance(lengths[index])
-                continue
-            with ShardWriter(folder, index, len(shards), provenance) as writer:
-                rows = compute_shard(job, shards[index], encoder, max_frames, decoders, writer, advance)
-                writer.finish(rows)
-            computed += lengths[index]
-    return computed
+    return ThreadPoolExecutor(threads)
+
+
+def make_shard(
+    job: CorpusJob,
+    index: int,
+    encoder: Encoder,
+    folder: Path,
+    provenance: Mapping[str, Any],
+    max_frames: int,
+    decoders: Executor,
+    advance: Callable[[int], None],
+) -> int:
+    """Compute one shard, unless it is there by now.
+
+    Parameters
+    ----------
+    max_frames : int
+        Most frames of a batch, see `layersim.features.batches.batch_frames`.
+    advance : callable
+        Called with the samples done since its last call.
+
+    Returns
+    -------
+    int
+        Samples of audio that were encoded; 0 if another worker was faster.
+
+    Raises
+    ------
+    LayersimError
+        As `layersim.features.shard_rows.compute_shard`.
+    """
+    from layersim.features.shard_rows import compute_shard
+
+    samples = job.samples(index)
+    if part_file(folder, index).exists():
+        advance(samples)
+        return 0
+    with ShardWriter(folder, index, job.shards, provenance) as writer:
+        writer.finish(compute_shard(job, job.rows(index), encoder, max_frames, decoders, writer, advance))
+    return samples
 
 
 def _unclaimed_first(folder: Path, indices: Iterable[int]) -> Iterator[int]:

@@ -112,6 +112,20 @@ def shard_ranges(utterances: int, shard_size: int) -> list[range]:
     return [range(start, min(start + shard_size, utterances)) for start in range(0, utterances, shard_size)]
 
 
+def worker_name() -> str:
+    """Name this process among all that write shards: its machine and its number there."""
+    return f"{_host()}-{os.getpid()}"
+
+
+def _claim_file(folder: Path, index: int, worker: str) -> Path:
+    return folder / f"{part_file(folder, index).name}.{worker}.tmp"
+
+
+def drop_claim(folder: Path, index: int, worker: str) -> None:
+    """Remove the claim of a worker that is known to be dead, on whatever machine it was."""
+    _claim_file(folder, index, worker).unlink(missing_ok=True)
+
+
 class ShardWriter:
     """Writes one shard: entered, it claims the shard; `finish` completes it; left without, nothing remains.
 
@@ -121,7 +135,7 @@ class ShardWriter:
     def __init__(self, folder: Path, index: int, shards: int, provenance: Mapping[str, Any]) -> None:
         self._folder, self._index, self._shards = folder, index, shards
         self._provenance = provenance
-        self._temporary = folder / f"{part_file(folder, index).name}.{_host()}-{os.getpid()}.tmp"
+        self._temporary = _claim_file(folder, index, worker_name())
 
     def __enter__(self) -> ShardWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
