@@ -6,8 +6,9 @@ import importlib.util
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,16 +87,17 @@ def connected(address: str | None, device: str, threads: int) -> Iterator[Cluste
     if address is None:
         options |= {"num_cpus": max(os.cpu_count() or 1, threads), "include_dashboard": False,
                     "object_store_memory": _OBJECT_STORE}  # fmt: skip
-    try:
-        ray.init(address=address or "local", **options)
-    except (RayError, OSError, RuntimeError, ValueError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        where = f"--address {address}: no connection to Ray" if address else "Ray does not start here"
-        raise LayersimError(f"{where}: {first}") from None
-    try:
-        yield Cluster(_choose_device(device, threads), threads)
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # where Ray prints that a worker died, whatever it was told
+        try:
+            ray.init(address=address or "local", **options)
+        except (RayError, OSError, RuntimeError, ValueError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            where = f"--address {address}: no connection to Ray" if address else "Ray does not start here"
+            raise LayersimError(f"{where}: {first}") from None
+        try:
+            yield Cluster(_choose_device(device, threads), threads)
+        finally:
+            ray.shutdown()
 
 
 def _choose_device(asked: str, threads: int) -> str:
