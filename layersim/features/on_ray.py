@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.errors import LayersimError
-from layersim.features.ray_cluster import Cluster, connected, last_line
+from layersim.features.ray_cluster import Cluster, connected, gist
 from layersim.features.ray_worker import NodeNeeds, WorkerFacts, WorkerOrder
 from layersim.features.shards import drop_claim, part_file
 from layersim.workspace import Progress
@@ -275,7 +275,7 @@ class RayWorkers:
                 raise error.cause from None
             raise
         except RayError as error:
-            self._bury(worker, last_line(error))
+            self._bury(worker, gist(error))
             return None
         worker.awaited = worker.index = worker.asked = None
         worker.samples = 0

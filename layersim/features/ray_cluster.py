@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from layersim.errors import LayersimError, UsageError, summarise_faults
 from layersim.features.ray_worker import NodeNeeds, ShardWorker, WorkerOrder, find_faults
@@ -87,7 +89,7 @@ def connected(address: str | None, device: str, threads: int) -> Iterator[Cluste
     if address is None:
         options |= {"num_cpus": max(os.cpu_count() or 1, threads), "include_dashboard": False,
                     "object_store_memory": _OBJECT_STORE}  # fmt: skip
-    with redirect_stdout(sys.stderr):  # where Ray prints that a worker died, whatever it was told
+    with redirect_stdout(_WithoutRay(sys.stdout)):
         try:
             ray.init(address=address or "local", **options)
         except (RayError, OSError, RuntimeError, ValueError) as error:
@@ -97,7 +99,26 @@ def connected(address: str | None, device: str, threads: int) -> Iterator[Cluste
         try:
             yield Cluster(_choose_device(device, threads), threads)
         finally:
-            ray.shutdown()
+            with redirect_stdout(io.StringIO()):  # it prints once more what it has printed
+                ray.shutdown()
+
+
+class _WithoutRay(io.TextIOBase):
+    """Standard output without what Ray's threads print there of dead workers, though asked to be quiet.
+
+    What is worth knowing of it, our log says.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if threading.current_thread().name.startswith("ray_"):
+            return len(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def _choose_device(asked: str, threads: int) -> str:
@@ -111,7 +132,7 @@ def _choose_device(asked: str, threads: int) -> str:
     if most < threads:
         raise LayersimError(
             f"a worker computes with {threads} threads, as one process on this machine would, so that the "
-            f"numbers are the same; the cluster's largest node has {most} CPUs. Set "
+            f"numbers are the same; the CPUs of the cluster's largest node are {most}. Set "
             f"OMP_NUM_THREADS={max(1, most)} in the environment of this command."
         )
     return "cpu"
@@ -173,7 +194,7 @@ class Cluster:
             except GetTimeoutError:
                 found = [f"did not answer within {_ANSWER_WITHIN:.0f} s"]
             except RayError as error:
-                found = [f"cannot run layersim: {last_line(error)}"]
+                found = [f"cannot run layersim: {gist(error)}"]
             faults += [f"node {node.name} {fault}" for fault in found]
         if faults:
             raise LayersimError(
@@ -212,7 +233,11 @@ def _living_nodes() -> Iterator[_Node]:
             yield _Node(node["NodeID"], name, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
 
 
-def last_line(error: BaseException) -> str:
-    """Return the last line of what an error of Ray says: above it stands a trace of the other machine."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
+def gist(error: BaseException) -> str:
+    """Return one sentence of what an error of Ray says: a trace stands above it, and advice below.
+
+    >>> gist(ValueError("ray::find_faults()\\n  File ..\\nThe actor is dead. Common causes are: (1) .."))
+    'The actor is dead.'
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].strip().partition(". ")[0].rstrip(".") + "."

@@ -83,7 +83,7 @@ def test_a_cluster_without_room_for_a_worker_is_refused(nodes):
     nodes((4, 0), (2, 0))
     with pytest.raises(LayersimError, match="device 'cuda': no node of the cluster has a GPU"):
         _choose_device("cuda", 1)
-    with pytest.raises(LayersimError, match=r"8 threads.*largest node has 4 CPUs\. Set\s+OMP_NUM_THREADS=4"):
+    with pytest.raises(LayersimError, match=r"8 threads.*largest node are 4\. Set OMP_NUM_THREADS=4"):
         _choose_device("auto", 8)
 
 
