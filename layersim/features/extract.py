@@ -33,7 +33,7 @@ from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
-    from layersim.features.on_ray import RayWorkers
+    from layersim.features.ray_pool import RayWorkers
 
 
 logger = logging.getLogger(__name__)

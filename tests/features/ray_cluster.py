@@ -84,7 +84,7 @@ def poison(address: str, folder: Path) -> None:
     from types import SimpleNamespace
 
     from layersim.errors import LayersimError
-    from layersim.features import on_ray, ray_cluster, ray_worker
+    from layersim.features import ray_cluster, ray_pool, ray_worker
 
     class Mortal(ray_worker.ShardWorker):
         def load(self) -> ray_worker.WorkerFacts:
@@ -103,15 +103,15 @@ def poison(address: str, folder: Path) -> None:
         def alone(self, index: int) -> None:
             return None
 
-    ray_cluster.ShardWorker = Mortal  # type: ignore[misc]
+    ray_cluster.ShardWorker = Mortal
     seen: list[float] = []
     said = ""
     with ray_cluster.connected(address, "cpu", 1) as cluster:
-        workers = on_ray.RayWorkers(cluster, None)  # type: ignore[arg-type]
+        workers = ray_pool.RayWorkers(cluster, None)
         try:
             workers.make_missing_shards(
                 Job(corpus="tones", shards=4), folder, {}, lambda *shown: seen.append(shown[1])
-            )  # type: ignore[arg-type]
+            )
         except LayersimError as error:
             said = str(error)
         finally:
