@@ -55,6 +55,15 @@ def extract(
             help="Acoustic features instead: comma list of egemaps, emobase (openSMILE), sequences.",
         ),
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="local (default), or ray: the workers of a cluster make the shards.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray's head, HOST:PORT, or auto [a Ray of this machine alone].", metavar="HOST:PORT"
+        ),
+    ] = None,
     seed: Seed = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Leave out recordings that fail, list them, exit with 1.")
@@ -84,7 +93,8 @@ def extract(
     workspace = find_workspace(encoder)
     flags = given(
         {"limit": limit, "store": store, "phones": phones, "middle": middle, "stack": stack,
-         "whisper_window": whisper_window, "device": device, "precision": precision, "seed": seed}
+         "whisper_window": whisper_window, "device": device, "precision": precision, "seed": seed,
+         "engine": engine, "address": address}
     )  # fmt: skip
     if acoustic is not None:
         if share is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from layersim.corpus.audio import SAMPLE_RATE
@@ -13,7 +14,7 @@ from layersim.features.disk import PlannedCache
 from layersim.features.failures import list_failures, refuse_empty, write_failures
 from layersim.features.memory import BatchLimit
 from layersim.features.result import ExtractResult, describe_result
-from layersim.features.resume import make_missing_shards, missing_shards, shards_of
+from layersim.features.resume import make_missing_shards, missing_shards
 from layersim.features.shard_file import writing_to
 from layersim.features.shard_heads import read_head
 from layersim.features.shards import part_file
@@ -26,7 +27,8 @@ from layersim.workspace import Progress
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
-    from layersim.features.extract import ExtractConfig
+    from layersim.features.ray_pool import RayWorkers
+    from layersim.features.settings import ExtractConfig
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +40,14 @@ def make_cache(
     progress: Progress,
     force: bool,
     limit: BatchLimit,
+    hired: RayWorkers | None = None,
 ) -> ExtractResult:
     """Make the shards that are missing, then count what is there.
+
+    Parameters
+    ----------
+    hired : RayWorkers, optional
+        Those that make the shards; None: this process does.
 
     Raises
     ------
@@ -54,10 +62,14 @@ def make_cache(
                 "leaves, then waits for the rest.", planned.folder, others[0], more,
             )  # fmt: skip
         began = time.monotonic()
-        computed = make_missing_shards(
-            *planned, encoder, settings.config.batch_seconds, progress, limit=limit
-        )
-        return finish_cache(planned, encoder, settings, computed, time.monotonic() - began, limit)
+        if hired is not None:
+            computed = hired.make_missing_shards(*planned, progress)
+            notes = hired.notes
+        else:
+            batch_seconds = settings.config.batch_seconds
+            computed = make_missing_shards(*planned, encoder, batch_seconds, progress, limit=limit)
+            notes = [*encoder.notes, *limit.notes(encoder)]
+        return finish_cache(planned, encoder, settings, computed, time.monotonic() - began, notes)
 
 
 def make_share(
@@ -77,30 +89,30 @@ def make_share(
         As `layersim.features.extract.extract`.
     """
     folder, job, _ = planned
-    shards = shards_of(job)
-    own = share.shards(len(shards))
+    own = share.shards(job.shards)
     with at_work(folder, planned.provenance, force):
         began = time.monotonic()
         before = missing_shards(job, folder)
         computed = make_missing_shards(*planned, encoder, settings.config.batch_seconds, progress, own, limit)
         elapsed = time.monotonic() - began
-        left = [index for index in range(len(shards)) if not part_file(folder, index).exists()]
+        notes = [*encoder.notes, *limit.notes(encoder)]
+        left = [index for index in range(job.shards) if not part_file(folder, index).exists()]
         if not left:
-            finish_cache(planned, encoder, settings, computed, elapsed, limit)
+            finish_cache(planned, encoder, settings, computed, elapsed, notes)
     return ShareResult(
         corpus=job.corpus,
         folder=folder,
         share=share,
         shards=len(own),
-        utterances=sum(len(shards[index]) for index in own),
+        utterances=sum(len(job.rows(index)) for index in own),
         made=len(set(before) & set(own)),
-        there=len(shards) - len(left),
-        shards_in_all=len(shards),
+        there=job.shards - len(left),
+        shards_in_all=job.shards,
         left=dict(sorted(Counter(index % share.of for index in left).items())),
         computed_hours=computed / SAMPLE_RATE / 3600,
         elapsed_seconds=elapsed,
         failed=sum(len(read_head(part_file(folder, index)).failed) for index in own),
-        notes=[*job.notes, *encoder.notes, *filter(None, [limit.note(encoder)])],
+        notes=[*job.notes, *notes],
     )
 
 
@@ -110,7 +122,7 @@ def finish_cache(
     settings: Settings[ExtractConfig],
     computed_samples: int,
     elapsed_seconds: float,
-    limit: BatchLimit,
+    notes: Sequence[str],
 ) -> ExtractResult:
     """Count what a complete cache holds, and say in ``run.json`` how it was made.
 
@@ -118,6 +130,8 @@ def finish_cache(
     ----------
     computed_samples : int
         Of audio that this run encoded; if 0, a ``run.json`` that is there stays.
+    notes : sequence of str
+        What the user should know of the encoder at work.
     """
     folder, job, provenance = planned
     cache = FeatureCache.open(folder, provenance)
@@ -130,7 +144,7 @@ def finish_cache(
         clips = [clip for clip in job.clips if clip.key not in cache.failed]
         trimming = measure_trimming(clips, encoder, settings.config.seed)
     result = describe_result(job, cache, computed_samples, elapsed_seconds, trimming)
-    result.notes.extend([*encoder.notes, *filter(None, [limit.note(encoder)])])
+    result.notes.extend(notes)
     if computed_samples or not (folder / RUN).exists():
         inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}
         study = {"corpus": job.corpus, "encoder": str(provenance["encoder"]["checkpoint"])}

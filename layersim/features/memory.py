@@ -49,18 +49,18 @@ class BatchLimit:
         first = self.frames is None
         self.frames = max(costs[utterance] for utterance in batch) * len(batch) // 2
         if first:
-            logger.warning("%s", self.note(encoder))
+            logger.warning("%s", self.notes(encoder)[0])
 
-    def note(self, encoder: Encoder) -> str | None:
-        """Say that batches were halved, and how to begin with smaller ones; None if all have fitted."""
+    def notes(self, encoder: Encoder) -> list[str]:
+        """Say that batches were halved, and how to begin with smaller ones; nothing if all have fitted."""
         if self.frames is None:
-            return None
+            return []
         window = encoder.cost(30 * SAMPLE_RATE)  # of a clip that fills a window of any encoder
         seconds = max(1, 30 * self.frames // window)
-        return (
+        return [
             f"the GPU had too little memory for the batches planned, so they were halved, to {seconds} s of "
             f"audio at most. To begin with that: batch_seconds = {seconds} in layersim.toml, table [extract]"
-        )
+        ]
 
 
 def fits(work: Callable[..., None], *arguments: Any) -> bool:

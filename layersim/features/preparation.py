@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ from layersim.features.provenance import (
     request_provenance,
     utterances_sha256,
 )
+from layersim.features.shards import shard_ranges
 from layersim.workspace import Progress, no_progress
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,13 @@ class Clip:
     samples: int  # at 16 kHz; 0 where the file cannot be used
 
 
+class Part(NamedTuple):
+    """Which shard of a corpus a job holds, where it holds only one."""
+
+    shard: int
+    of: int  # shards of the whole corpus
+
+
 @dataclass(frozen=True)
 class CorpusJob:
     """One corpus, checked and ready to encode."""
@@ -72,11 +80,56 @@ class CorpusJob:
     notes: list[str] = field(default_factory=list)
     keep_going: bool = False  # whether utterances that fail are left out, rather than stop the run
     unusable: dict[int, str] = field(default_factory=dict)  # row -> why; only with keep_going
+    part: Part | None = None  # None: the rows of every shard are here
 
     @property
     def seconds(self) -> float:
         """Length of the selected audio."""
         return sum(clip.samples for clip in self.clips) / SAMPLE_RATE
+
+    @property
+    def shards(self) -> int:
+        """How many shards the corpus makes."""
+        return self.part.of if self.part else len(self._ranges())
+
+    def rows(self, index: int) -> range:
+        """Which of the clips go into shard ``index``.
+
+        Raises
+        ------
+        ValueError
+            If this is the job of another shard.
+        """
+        if self.part is None:
+            return self._ranges()[index]
+        if index != self.part.shard:
+            raise ValueError(f"index: expected {self.part.shard}, the only shard here, got {index}")
+        return range(len(self.clips))
+
+    def samples(self, index: int) -> int:
+        """How much audio goes into shard ``index``, in samples at 16 kHz."""
+        rows = self.rows(index)
+        return sum(clip.samples for clip in self.clips[rows.start : rows.stop])
+
+    def alone(self, index: int) -> CorpusJob:
+        """Return the job of one shard, small enough to be sent to another machine."""
+        rows = self.rows(index)
+        offsets = self.offsets[rows.start : rows.stop + 1]
+        return replace(
+            self,
+            manifest=self.manifest.iloc[rows.start : rows.stop],
+            clips=self.clips[rows.start : rows.stop],
+            pooled=self.pooled.iloc[int(offsets[0]) : int(offsets[-1])],
+            offsets=offsets - offsets[0],
+            aligned=None if self.aligned is None else self.aligned.iloc[:0],
+            unknown_phones={},
+            notes=[],
+            unusable={row - rows.start: self.unusable[row] for row in rows if row in self.unusable},
+            part=Part(index, self.shards),
+        )
+
+    def _ranges(self) -> list[range]:
+        return shard_ranges(len(self.clips), self.provenance["shard_size"])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from layersim.errors import ClaimedError
 from layersim.features import claims, workers
 from layersim.features.batches import batch_frames
 from layersim.features.memory import BatchLimit
-from layersim.features.shards import ShardWriter, part_file, shard_ranges
+from layersim.features.shards import ShardWriter, part_file
 from layersim.features.standing import is_finished
 from layersim.workspace import Progress
 
@@ -26,19 +26,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def shards_of(job: CorpusJob) -> list[range]:
-    """Return the rows of each of a corpus's shards."""
-    return shard_ranges(len(job.clips), job.provenance["shard_size"])
-
-
-def samples_in(job: CorpusJob, rows: range) -> int:
-    """How much audio some rows hold, in samples at 16 kHz."""
-    return sum(clip.samples for clip in job.clips[rows.start : rows.stop])
-
-
 def missing_shards(job: CorpusJob, folder: Path) -> list[int]:
     """Return the shards that are not there or to be made anew, in order."""
-    return [index for index in range(len(shards_of(job))) if not is_finished(job, folder, index)]
+    return [index for index in range(job.shards) if not is_finished(job, folder, index)]
 
 
 def make_shard(
@@ -77,17 +67,16 @@ def make_shard(
     """
     from layersim.features.shard_rows import compute_shard
 
-    shards = shards_of(job)
-    samples = samples_in(job, shards[index])
+    samples = job.samples(index)
     if is_finished(job, folder, index):
         advance(samples)
         return 0
-    with ShardWriter(folder, index, len(shards), provenance) as writer:
+    with ShardWriter(folder, index, job.shards, provenance) as writer:
         if is_finished(job, folder, index):  # between the look and the claim
             advance(samples)
             return 0
-        rows = compute_shard(job, shards[index], encoder, max_frames, decoders, writer, advance, limit)
-        writer.finish(rows)
+        rows = job.rows(index)
+        writer.finish(compute_shard(job, rows, encoder, max_frames, decoders, writer, advance, limit))
     return samples
 
 
@@ -118,9 +107,8 @@ def make_missing_shards(
     int
         Samples of audio that were encoded for it.
     """
-    shards = shards_of(job)
-    wanted = range(len(shards)) if wanted is None else wanted
-    lengths = {index: samples_in(job, shards[index]) for index in wanted}
+    wanted = range(job.shards) if wanted is None else wanted
+    lengths = {index: job.samples(index) for index in wanted}
     pending = [index for index in wanted if not is_finished(job, folder, index)]
     done = sum(lengths.values()) - sum(lengths[index] for index in pending)
     total = sum(lengths.values()) / SAMPLE_RATE
@@ -134,9 +122,8 @@ def make_missing_shards(
     advance(0)
     limit = BatchLimit() if limit is None else limit
     max_frames = batch_frames(encoder, batch_seconds)
-    threads = 1 if max_frames == 1 else min(8, os.cpu_count() or 1)  # a CPU that encodes has better to do
     said = False
-    with ThreadPoolExecutor(threads) as decoders:
+    with decoding_threads(max_frames) as decoders:
         while pending:
             left = []
             for index in pending:
@@ -156,6 +143,12 @@ def make_missing_shards(
                 advance(0)
             pending = left
     return computed
+
+
+def decoding_threads(max_frames: int) -> ThreadPoolExecutor:
+    """Return the threads that decode recordings while an encoder works on batches of this size."""
+    threads = 1 if max_frames == 1 else min(8, os.cpu_count() or 1)  # a CPU that encodes has better to do
+    return ThreadPoolExecutor(threads)
 
 
 def _who(folder: Path, shards: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.errors import ProvenanceError, summarise_faults
-from layersim.features.shards import failed_of, open_shard, part_file, shard_ranges
+from layersim.features.shards import failed_of, open_shard, part_file
 
 if TYPE_CHECKING:
     from layersim.features.preparation import CorpusJob
@@ -47,7 +47,7 @@ def refuse_exchanged(job: CorpusJob, folder: Path) -> None:
         If a file there is not a shard.
     """
     found = []
-    for index in range(len(shard_ranges(len(job.clips), job.provenance["shard_size"]))):
+    for index in range(job.shards):
         if (file := part_file(folder, index)).exists():
             found += _look(job, file, index)[1]
     if found:
@@ -68,7 +68,7 @@ def _look(job: CorpusJob, file: Path, index: int) -> tuple[int, list[str]]:
         table = shard["utterance/table"][:]
     keys = [key.decode("utf-8") for key in table["utterance"]]
     held = dict(zip(keys, table["samples"].tolist(), strict=True))
-    rows = shard_ranges(len(job.clips), job.provenance["shard_size"])[index]
+    rows = job.rows(index)
     return 0, [
         f"{clip.key}: {held[clip.key] / SAMPLE_RATE:.3f} s there, {clip.samples / SAMPLE_RATE:.3f} s now "
         f"({clip.path})"
