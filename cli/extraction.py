@@ -80,10 +80,12 @@ def extract(
         _extract_acoustic(workspace, comma_list(acoustic) or [], corpus, flags, as_json, force)
         return
     settings = workspace.settings(ExtractConfig, flags)
+    if share is not None:
+        with StderrProgress() as progress:
+            shares = extract_share(workspace, settings, share, corpus, progress, force)
+        show_each(shares, as_json)
+        return
     with StderrProgress() as progress:
-        if share is not None:
-            show_each(extract_share(workspace, settings, share, corpus, progress, force), as_json)
-            return
         results = extract_stage(workspace, settings, corpus, progress=progress, force=force)
     show_each(results, as_json)
 
