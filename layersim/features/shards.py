@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -306,3 +307,7 @@ def remove_left_overs(folder: Path) -> None:
             part = file.with_name(file.name.partition(".h5.")[0] + ".h5")
             if file != temporary_file(part, claims.number_on(part) or ""):
                 file.unlink(missing_ok=True)
+        for file in folder.glob(".*.tmp"):  # of run.json, which takes no time to write
+            with suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > claims.ABANDONED:
+                    file.unlink()
