@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CACHE_VERSION = 1
-"""Goes up when the same input gives other bytes: a change of numbers or of the layout."""
+"""Goes up when the same input gives other numbers, or the same numbers in a way that readers must know of."""
 
 POOLING = (
     "utterance: mean and population standard deviation over valid frames; "

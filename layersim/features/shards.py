@@ -30,8 +30,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -363,3 +364,7 @@ def remove_left_overs(folder: Path) -> None:
             part = file.with_name(file.name.partition(".h5.")[0] + ".h5")
             if file != temporary_file(part, claims.number_on(part) or ""):
                 file.unlink(missing_ok=True)
+        for file in folder.glob(".*.tmp"):  # of run.json, which takes no time to write
+            with suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > claims.ABANDONED:
+                    file.unlink()

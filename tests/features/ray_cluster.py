@@ -110,7 +110,7 @@ def poison(address: str, folder: Path) -> None:
         workers = ray_pool.RayWorkers(cluster, None)
         try:
             workers.make_missing_shards(
-                Job(corpus="tones", shards=4), folder, {}, lambda *shown: seen.append(shown[1])
+                folder, Job(corpus="tones", shards=4), {}, lambda *shown: seen.append(shown[1])
             )
         except LayersimError as error:
             said = str(error)

@@ -210,6 +210,6 @@ def test_a_claim_excludes_also_while_holders_are_killed(tmp_path):
         assert status in (0, signal.SIGKILL)
         children.remove(victim)
         killed += 1
-    assert killed >= 3
+    assert killed >= 4  # many more where the machine has little else to do
     while claims.take(file) is None:  # the last one may have been killed before it had said its name
         time.sleep(0.1)

@@ -21,7 +21,9 @@ LINES = {  # function -> how many of its lines an extract of one shard runs, abo
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.name != "run.json"}
+    """All but run.json, and what a kill while that was written leaves of it."""
+    files = sorted(file for file in folder.iterdir() if "run.json" not in file.name)
+    return {file.name: file.read_bytes() for file in files}
 
 
 @pytest.mark.slow
@@ -74,7 +76,9 @@ def main(corpus: Path, whole: Path) -> None:
 
     from layersim.features import claims
 
-    claims._BEING_MADE = 0.2  # a claim that is empty since its maker was killed holds others up so long
+    # A claim that is empty since its maker was killed would hold the next up for so long. Here none is at
+    # work beside it whose empty claim is about to be filled.
+    claims._BEING_MADE = 0.0
     extract = runpy.run_path(str(HERE.with_name("small_encoder.py")))["extract_small"]
     whole_bytes, cache = contents(whole), corpus / "cache"
     extract(corpus)  # loads what is loaded late
