@@ -27,6 +27,7 @@ from layersim.encoders.checkpoint import Checkpoint
 from layersim.encoders.families import Body
 from layersim.encoders.listening import on_input, on_output
 from layersim.encoders.waveform import Wave
+from layersim.encoders.wavlm import ATTENTION
 from layersim.encoders.windows import cut_windows
 from layersim.errors import AudioError, LayersimError
 
@@ -148,7 +149,7 @@ class Encoder:
 
     def describe(self) -> dict[str, Any]:
         """What the features depend on, for provenance; JSON-ready."""
-        return {
+        described = {
             "checkpoint": self.checkpoint,
             "revision": self.revision,
             "weights_sha256": self.weights_sha256,
@@ -159,6 +160,9 @@ class Encoder:
             "precision": self.precision,
             "max_seconds": self.max_seconds,
         }
+        if self.model_type == "wavlm":  # no entry for the others, whose older caches stay valid
+            described["attention"] = ATTENTION
+        return described
 
     def encode(self, waves: Sequence[npt.NDArray[Any]]) -> HiddenStates:
         """Encode a batch of utterances; each comes out as if it had been encoded alone.
