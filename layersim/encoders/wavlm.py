@@ -1,19 +1,20 @@
 """WavLM's attention by torch's fused kernels.
 
-transformers computes WavLM's attention eagerly: it repeats the position bias for every utterance, and keeps the
-scores, their softmax, and its mean over heads. All that it adds to plain attention is a *gated relative position
-bias* on the scores, which `scaled_dot_product_attention` takes as a mask::
+transformers computes WavLM's attention eagerly: it repeats the position bias for every utterance, and keeps
+the scores, their softmax, and its mean over heads. All that it adds to plain attention is a *gated relative
+position bias* on the scores, which `scaled_dot_product_attention` takes as a mask::
 
     softmax(q k / sqrt(d) + gate * bias) v
 
 ``gate`` (batch, heads, T, 1) follows from the hidden states, ``bias`` (heads, T, T) from the distance of two
-frames; the first block owns it and hands it on. The sums are the same and run in another order: results differ
-from transformers' own in the last digits of float32. They are differentiable, and go by way of the projections,
-so that adapters on those are heard.
+frames; the first block owns it and hands it on. The sums are the same, in another order: results differ from
+transformers' own in the last digits of float32. They are differentiable, and go by way of the projections, so
+that adapters on those are heard.
 
 References
 ----------
-Chen et al., "WavLM: Large-Scale Self-Supervised Pre-Training for Full Stack Speech Processing", 2022, eq. 2-6.
+Chen et al., "WavLM: Large-Scale Self-Supervised Pre-Training for Full Stack Speech Processing", IEEE Journal
+of Selected Topics in Signal Processing 16 (6), 2022.
 """
 
 from __future__ import annotations

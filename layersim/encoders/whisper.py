@@ -60,9 +60,13 @@ class WhisperBody:
 
     def run(self, windows: Sequence[Wave]) -> tuple[Tensor, Tensor | None]:
         """Run one batch; returns the encoder's (B, 1500, D) and the decoder's (B, 1, D) or None."""
-        with torch.autocast("cpu", enabled=False):  # spectrograms in full precision, whatever the model's
-            mel = self.extractor(list(windows), sampling_rate=SAMPLE_RATE, return_tensors="pt")
         device = self.model.device
+        with torch.autocast(
+            device.type, enabled=False
+        ):  # spectrograms in full precision, whatever the model's
+            mel = self.extractor(
+                list(windows), sampling_rate=SAMPLE_RATE, return_tensors="pt", device=str(device)
+            )  # where the model is: a GPU makes in a moment what it would wait for
         encoded = self.model.encoder(mel["input_features"].to(device)).last_hidden_state
         if not self.decoder_blocks:
             return encoded, None

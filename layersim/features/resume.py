@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.errors import LayersimError
-from layersim.features.batches import batch_frames
+from layersim.features.ahead import BackgroundWriting, Decoders
+from layersim.features.batches import batch_frames, plan_batches
 from layersim.features.provenance import differences, refuse_other
 from layersim.features.shards import (
     ShardWriter,
@@ -25,7 +27,7 @@ from layersim.workspace import Progress
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
-    from layersim.features.preparation import CorpusJob
+    from layersim.features.preparation import Clip, CorpusJob
 
 
 def refuse_other_shards(folder: Path, expected: Mapping[str, Any]) -> None:
@@ -66,14 +68,15 @@ def make_missing_shards(
     """Compute every shard that is not there.
 
     Shards that another worker is on are left for last: by then they are there, or its worker is gone. If
-    neither, they are made twice, to the same bytes.
+    neither, they are made twice, to the same bytes. A shard is written while the next one is computed, whose
+    first batch has been decoded by then.
 
     Returns
     -------
     int
         Samples of audio that were encoded for it.
     """
-    from layersim.features.shard_rows import compute_shard
+    from layersim.features.shard_rows import compute_shard, decode
 
     shards = shard_ranges(len(job.clips), job.provenance["shard_size"])
     lengths = [sum(clip.samples for clip in job.clips[rows.start : rows.stop]) for rows in shards]
@@ -89,24 +92,32 @@ def make_missing_shards(
 
     advance(0)
     max_frames = batch_frames(encoder, batch_seconds)
+
+    def first_batch(clips: Sequence[Clip]) -> list[Clip]:
+        return [
+            clips[row] for row in plan_batches([encoder.cost(clip.samples) for clip in clips], max_frames)[0]
+        ]
+
     threads = 1 if max_frames == 1 else min(8, os.cpu_count() or 1)  # a CPU that encodes has better to do
-    with ThreadPoolExecutor(threads) as decoders:
-        for index in _unclaimed_first(folder, pending):
+    order = deque(pending)
+    with Decoders(threads) as decoders, BackgroundWriting() as writing:
+        while order:
+            index = _next_unclaimed(folder, order)
+            order.remove(index)
             if part_file(folder, index).exists():  # another worker was faster
                 advance(lengths[index])
                 continue
-            with ShardWriter(folder, index, len(shards), provenance) as writer:
+            if order:
+                upcoming = shards[_next_unclaimed(folder, order)]
+                decoders.begin(decode, first_batch(job.clips[upcoming.start : upcoming.stop]))
+            with ExitStack() as claim:
+                writer = claim.enter_context(ShardWriter(folder, index, len(shards), provenance))
                 rows = compute_shard(job, shards[index], encoder, max_frames, decoders, writer, advance)
-                writer.finish(rows)
+                writing.finish(claim, writer, rows)
             computed += lengths[index]
     return computed
 
 
-def _unclaimed_first(folder: Path, indices: Iterable[int]) -> Iterator[int]:
-    postponed = []
-    for index in indices:
-        if claimed_elsewhere(folder, index):
-            postponed.append(index)
-        else:
-            yield index
-    yield from postponed
+def _next_unclaimed(folder: Path, indices: Sequence[int]) -> int:
+    """The first shard that no other worker is on, else the first."""
+    return next((index for index in indices if not claimed_elsewhere(folder, index)), indices[0])

@@ -121,7 +121,8 @@ def compute_shard(
     )
 
 
-def _decode(clip: Clip) -> Wave:
+def decode(clip: Clip) -> Wave:
+    """Read one utterance."""
     return read_audio(clip.path, clip.start, clip.end)
 
 
@@ -134,7 +135,7 @@ def _decode_ahead(
 
     def submit(count: int) -> None:
         for batch in islice(upcoming, count):
-            pending.append([decoders.submit(_decode, clips[row]) for row in batch])
+            pending.append([decoders.submit(decode, clips[row]) for row in batch])
 
     submit(1 + _BATCHES_AHEAD)
     while pending:
@@ -152,7 +153,7 @@ def _raise_all_faults(clips: Sequence[Clip], decoders: Executor) -> None:
 
     def fault(clip: Clip) -> str | None:
         try:
-            _decode(clip)
+            decode(clip)
         except AudioError as error:
             return str(error)
         return None

@@ -45,7 +45,9 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
     assert list(expected) == [f"part-{index:05d}.h5" for index in range(4)]
     cache = corpus.folder / "cache"
 
-    finished = []  # what a kill leaves: whole shards, and a temporary file where one was being made
+    # what a kill leaves: whole shards, and a temporary file where one was being made; from the second moment
+    # on there may be another, of the shard that is computed while the one before is written
+    finished = []
     for moment, count in [
         ("encoding", 2), ("after renaming", 1), ("before writing", 1), ("before flushing", 1),
         ("before renaming", 2),
@@ -56,7 +58,10 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
         assert whole == {name: expected[name] for name in whole}
         finished.append((len(whole), len(left) - len(whole)))
         assert not (cache / "run.json").exists()
-    assert finished == [(0, 1), (1, 0), (1, 1), (1, 1), (2, 1)]
+    assert [whole for whole, _ in finished] == [0, 1, 1, 1, 2]
+    assert all(
+        least <= begun <= least + 1 for least, (_, begun) in zip((1, 0, 1, 1, 1), finished, strict=True)
+    )
 
     small.extract_small(corpus.folder)
     assert contents(cache) == expected
@@ -81,7 +86,9 @@ def test_a_second_worker_leaves_the_shard_of_a_living_one_alone_and_takes_it_ove
         small.extract_small(corpus.folder, look)
     finally:
         kill(worker)
-    assert {"part-00001.h5", "part-00002.h5", "part-00003.h5"} in order  # before shard 0
+    others = {"part-00001.h5", "part-00002.h5"}  # and 3, which may still be being written
+    assert any(others <= seen for seen in order)
+    assert not any("part-00000.h5" in seen for seen in order)  # it comes last
     small.extract_small(corpus.folder)  # a later start sweeps what the killed worker left
     assert contents(cache) == contents(undisturbed.folder / "cache")
 
