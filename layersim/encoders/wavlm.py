@@ -100,7 +100,8 @@ def _relative_bias(self: Any, frames: int) -> Tensor:
     distances = torch.arange(1 - frames, frames, device=self.rel_attn_embed.weight.device)  # key - query
     values = self.rel_attn_embed(self._relative_positions_bucket(distances))  # (2T - 1, heads)
     # a window of T distances per query: the first query's begins with distance 0, the last's ends with it
-    return values.T.contiguous().unfold(1, frames, 1).flip(1)
+    bias: Tensor = values.T.contiguous().unfold(1, frames, 1).flip(1)
+    return bias
 
 
 def _gate(self: Any, hidden_states: Tensor) -> Tensor:
@@ -109,4 +110,5 @@ def _gate(self: Any, hidden_states: Tensor) -> Tensor:
     parts = hidden_states.view(batch, frames, self.num_heads, self.head_dim).transpose(1, 2)
     sums = self.gru_rel_pos_linear(parts).view(batch, self.num_heads, frames, 2, 4).sum(-1)
     update, reset = torch.sigmoid(sums).chunk(2, dim=-1)
-    return update * (reset * self.gru_rel_pos_const - 1.0) + 2.0
+    gate: Tensor = update * (reset * self.gru_rel_pos_const - 1.0) + 2.0
+    return gate
