@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,8 @@ from .app import (
 )
 
 if TYPE_CHECKING:
+    from layersim.features.acoustic.extract import AcousticResult
+    from layersim.features.result import ExtractResult
     from layersim.workspace import Workspace
 
 
@@ -38,6 +41,10 @@ def extract(
         typer.Option("--middle/--no-middle", help="Pool the middle third of each phone too [no]."),
     ] = None,
     stack: Annotated[str | None, typer.Option(help="Whisper: encoder, decoder or both.")] = None,
+    whisper_window: Annotated[
+        str | None,
+        typer.Option(help="Whisper: full (30 s; default) or trim (as long as the audio: other features)."),
+    ] = None,
     device: Device = None,
     precision: Annotated[str | None, typer.Option(help="fp32 (default), bf16 or fp16.")] = None,
     acoustic: Annotated[
@@ -48,14 +55,19 @@ def extract(
         ),
     ] = None,
     seed: Seed = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave out recordings that fail, list them, exit with 1.")
+    ] = False,
     as_json: Json = False,
     force: Force = False,
 ) -> None:
     """Run the encoder over every corpus and cache all its layers, pooled over utterances and phones.
 
     Can be killed at any time: the next run goes on where it stopped. --force replaces caches that were made
-    otherwise; one that was made the same way is kept (delete its folder to make it anew). --acoustic makes
-    the features that classical methods and small convolutional networks read; no encoder runs.
+    otherwise; one that was made the same way is kept (delete its folder to make it anew). --keep-going
+    finishes what can be finished: later stages leave out the recordings that failed, the next run tries them
+    again. --acoustic makes the features that classical methods and small convolutional networks read; no
+    encoder runs.
     """
     from layersim.features.extract import ExtractConfig
     from layersim.features.extract import extract as extract_stage
@@ -63,15 +75,17 @@ def extract(
     workspace = find_workspace(encoder)
     flags = given(
         {"limit": limit, "store": store, "phones": phones, "middle": middle, "stack": stack,
-         "device": device, "precision": precision, "seed": seed}
+         "whisper_window": whisper_window, "device": device, "precision": precision, "seed": seed}
     )  # fmt: skip
     if acoustic is not None:
-        _extract_acoustic(workspace, comma_list(acoustic) or [], corpus, flags, as_json, force)
+        _extract_acoustic(workspace, comma_list(acoustic) or [], corpus, flags, as_json, force, keep_going)
         return
     settings = workspace.settings(ExtractConfig, flags)
     with StderrProgress() as progress:
-        results = extract_stage(workspace, settings, corpus, progress=progress, force=force)
-    show_each(results, as_json)
+        results = extract_stage(
+            workspace, settings, corpus, progress=progress, force=force, keep_going=keep_going
+        )
+    _show_extracted(results, as_json)
 
 
 def _extract_acoustic(
@@ -81,15 +95,25 @@ def _extract_acoustic(
     flags: dict[str, Any],
     as_json: bool,
     force: bool,
+    keep_going: bool,
 ) -> None:
     from layersim.errors import UsageError
     from layersim.features.acoustic.extract import extract_acoustic
 
     if flags:
-        strange = ", ".join(f"--{name}" for name in flags)
+        strange = ", ".join(f"--{name.replace('_', '-')}" for name in flags)
         raise UsageError(f"{strange} is about the encoder's features: leave it out with --acoustic.")
     with StderrProgress() as progress:
         results = [
-            result for name in sets for result in extract_acoustic(workspace, name, corpora, progress, force)
+            result
+            for name in sets
+            for result in extract_acoustic(workspace, name, corpora, progress, force, keep_going)
         ]
+    _show_extracted(results, as_json)
+
+
+def _show_extracted(results: Sequence[ExtractResult | AcousticResult], as_json: bool) -> None:
+    """Print the results; exit with 1 where utterances have failed."""
     show_each(results, as_json)
+    if any(result.failed for result in results):
+        raise typer.Exit(1)

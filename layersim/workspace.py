@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 from tomlkit.exceptions import TOMLKitError
 
 from layersim.errors import LayersimError
@@ -53,6 +53,7 @@ class CorpusEntry(BaseModel):
     audio_root: Path
     alignments: Path | None = None
     phone_set: str | None = None
+    outside_audio_root: StrictBool = False  # whether the manifest's paths may leave audio_root
 
 
 _STAGES = ("align", "extract", "rank", "train", "compare", "tune")  # tables of settings
@@ -110,7 +111,8 @@ class Workspace:
                 raise LayersimError(f"{file}: [corpora.{name}] must be a table.")
             refuse_unknown(entry, CorpusEntry.model_fields, f"{file}, table [corpora.{name}]")
             paths = {
-                key: value if key == "phone_set" and not _inside(root, str(value)).is_file()
+                key: value if key == "outside_audio_root"
+                or (key == "phone_set" and not _inside(root, str(value)).is_file())
                 else (str if key == "phone_set" else Path)(_inside(root, str(value)))
                 for key, value in entry.items()
             }  # fmt: skip
@@ -169,7 +171,7 @@ class Workspace:
         tables = tomlkit.table(is_super_table=True)
         for name, entry in corpora.items():
             table = tomlkit.table()
-            for key, value in entry.model_dump(exclude_none=True).items():
+            for key, value in entry.model_dump(exclude_defaults=True).items():
                 table.add(key, _relative(root, value) if isinstance(value, Path) else value)
             tables.add(name, table)
         document.add("corpora", tables)

@@ -81,6 +81,13 @@ class Definition:
     seeded: bool = True
     supervised: bool = False
 
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]:
+        """What its source states, by the preset's name; a method without a source has none."""
+        if self.config is TrainConfig and not self.coral:
+            return {}
+        return self.config.presets
+
 
 def _classify(task: Task, config: TrainConfig, seed: int, progress: Progress) -> Learned:
     return learn_anchored(task, config, seed, progress, with_target=False)

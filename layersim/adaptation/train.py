@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.data import LabelledFeatures
 from layersim.adaptation.evaluate import uar_interval
-from layersim.adaptation.method import Method, OwnSettings, define_method
+from layersim.adaptation.method import Method, OwnSettings, define_method, preset_notes
 from layersim.adaptation.methods import Inputs, MethodRequest, parse_method
 from layersim.adaptation.opening import (
     anchor_chooser,
@@ -146,7 +146,9 @@ def train_pair(
         define_method(one.word, corpora[one.definition.inputs][0].cache.layers, settings, choose, own)
         for one in requests
     ]
-    notes = anchor_notes(methods, classes)
+    left_out = dict.fromkeys(note for pair in corpora.values() for corpus in pair for note in corpus.notes)
+    notes = [*left_out, *anchor_notes(methods, classes)]
+    notes += preset_notes([method.word for method in methods], own.preset if own else None)
     results: list[MethodResult] = []
     counts: dict[str, Any] = {}
     runs = len(methods) * config.seeds

@@ -6,6 +6,7 @@ A new family is one function and one line in `FAMILIES`, keyed by ``config.model
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -54,6 +55,10 @@ class Body(Protocol):
     @property
     def padded_frames(self) -> int | None:
         """Frames of every window, whatever its audio (Whisper); None where windows are as long as audio."""
+
+    @property
+    def held_frames(self) -> int | None:
+        """Most frames that the model can hold in one window; None where there is no limit."""
 
     @property
     def exact_batching(self) -> bool:
@@ -124,19 +129,26 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def find_family(config: Any, checkpoint: str, stack: str) -> Family:
+def find_family(config: Any, checkpoint: str, stack: str, whisper_window: str = "full") -> Family:
     """Return how to read a model of this configuration, before its weights are loaded.
 
     Raises
     ------
     LayersimError
-        If it is no speech encoder whose frames have known times, or has no such stack.
+        If it is no speech encoder whose frames have known times, or has no such stack or window.
     """
     if stack != "encoder" and config.model_type != "whisper":
         raise LayersimError(
             f"{checkpoint}: stack {stack!r} was asked for, and a {config.model_type!r} model has no decoder. "
             "Use stack 'encoder'."
         )
+    if whisper_window == "trim":
+        if config.model_type != "whisper":
+            raise LayersimError(
+                f"{checkpoint}: whisper_window 'trim' was asked for, and this is a {config.model_type!r} "
+                "model, whose windows are as long as their audio anyway. Leave it out, or ask for 'full'."
+            )
+        return partial(WhisperBody, trim=True)
     if config.model_type in FAMILIES:
         return FAMILIES[config.model_type]
     if getattr(config, "conv_kernel", None) and getattr(config, "conv_stride", None):

@@ -36,6 +36,7 @@ class WaveformBody:
     decoder_blocks: tuple[nn.Module, ...] = ()
     decoder_norm: nn.Module | None = None
     padded_frames: int | None = None
+    held_frames: int | None = None
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ import pandas as pd
 
 from layersim.errors import LayersimError, StageMissingError
 from layersim.features.provenance import refuse_other
-from layersim.features.shards import open_shard, part_files, provenance_of
+from layersim.features.shards import failed_of, open_shard, part_files, provenance_of
 
 Product = Literal["utterance/mean", "utterance/std", "phone/mean", "phone/middle"]
 PRODUCTS: tuple[Product, ...] = ("utterance/mean", "utterance/std", "phone/mean", "phone/middle")
@@ -40,10 +40,11 @@ class FeatureCache:
     """The complete cache of one corpus under one encoder; open it with `FeatureCache.open`."""
 
     folder: Path
-    provenance: dict[str, Any]
+    provenance: dict[str, Any]  # and ``samples``, of all utterances that it holds
     _files: tuple[Path, ...]
     _utterances: tuple[int, ...]  # per file
     _phones: tuple[int, ...]
+    _failed: tuple[tuple[tuple[str, int, str], ...], ...]  # key, place in the shard, reason; per file
 
     @classmethod
     def open(cls: type[CacheT], folder: Path, expected: Mapping[str, Any] | None = None) -> CacheT:
@@ -66,12 +67,15 @@ class FeatureCache:
         files = part_files(folder)
         if not files:
             raise StageMissingError(f"{folder}: holds no features. Make them first: layersim extract.")
-        utterances, phones, found = [], [], []
+        utterances, phones, found, failed, samples = [], [], [], [], 0
         provenance: dict[str, Any] = {}
         for file in files:
             with open_shard(file) as shard:
                 own = provenance_of(shard)
-                utterances.append(len(shard["utterance/table"]))
+                lengths = shard["utterance/table"]["samples"]
+                utterances.append(len(lengths))
+                samples += int(lengths.sum())
+                failed.append(tuple(failed_of(shard)))
                 phones.append(len(shard["phone/table"]) if "phone" in shard else 0)
                 found.append(int(shard["utterance"].attrs["shard"]))
                 shards = int(shard["utterance"].attrs["shards"])
@@ -83,7 +87,8 @@ class FeatureCache:
                 f"{folder}: {len(set(found) & set(range(shards)))} of {shards} shards are there. Finish them "
                 "first: layersim extract goes on where it stopped."
             )
-        return cls(folder, provenance, tuple(files), tuple(utterances), tuple(phones))
+        provenance["samples"] = samples  # so that later stages notice files that were exchanged
+        return cls(folder, provenance, tuple(files), tuple(utterances), tuple(phones), tuple(failed))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -128,6 +133,20 @@ class FeatureCache:
     def keys(self) -> list[str]:
         """Utterance keys, row by row."""
         return cast("list[str]", self.table["utterance"].tolist())
+
+    @cached_property
+    def failed(self) -> dict[str, str]:
+        """Why utterances that were asked for have no features, by key; empty if all have."""
+        return {key: reason for failed in self._failed for key, _, reason in failed}
+
+    @cached_property
+    def requested(self) -> list[str]:
+        """Keys of all utterances that were asked for, in order: those with features and those that failed."""
+        held, requested = iter(self.keys), []
+        for count, failed in zip(self._utterances, self._failed, strict=True):
+            at = {place: key for key, place, _ in failed}
+            requested += [at[place] if place in at else next(held) for place in range(count + len(failed))]
+        return requested
 
     @cached_property
     def phones(self) -> pd.DataFrame:

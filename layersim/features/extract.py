@@ -18,14 +18,18 @@ import pandas as pd
 from layersim.alignment.outputs import find_outputs
 from layersim.alignment.phone_set import known_phone_sets
 from layersim.alignment.readers import read_alignments
-from layersim.corpus.manifest import read_manifest
+from layersim.corpus.recordings import read_corpus_manifest
 from layersim.errors import LayersimError, summarise_faults
 from layersim.features.cache import FeatureCache
 from layersim.features.disk import PlannedCache, refuse_full_disk
+from layersim.features.failures import list_failures, refuse_empty, write_failures
+from layersim.features.memory import BatchLimit
 from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
 from layersim.features.result import ExtractResult, describe_result
 from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
 from layersim.features.shards import clear, remove_left_overs
+from layersim.features.standing import refuse_exchanged
+from layersim.features.trimming import measure_trimming
 from layersim.provenance import write_run
 from layersim.settings import FILE_NAME, Settings, StageConfig, setting
 from layersim.workspace import Progress, Workspace, no_progress
@@ -53,6 +57,11 @@ class ExtractConfig(StageConfig):
     stack: Literal["encoder", "decoder", "both"] = setting(
         "encoder", "Which blocks of an encoder-decoder model (Whisper); others have an encoder only."
     )
+    whisper_window: Literal["full", "trim"] = setting(
+        "full",
+        "Whisper's windows: full (30 s, as trained), or trim (as long as the audio: much faster on short "
+        "clips, and other features).",
+    )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where the encoder runs (auto: a GPU if any).")
     precision: Literal["fp32", "bf16", "fp16"] = setting(
         "fp32", "Arithmetic of the encoder; pooling is always fp32."
@@ -71,6 +80,7 @@ def extract(
     progress: Progress = no_progress,
     force: bool = False,
     encoder: Encoder | None = None,
+    keep_going: bool = False,
 ) -> list[ExtractResult]:
     """Extract the features of a workspace's corpora.
 
@@ -81,11 +91,14 @@ def extract(
     progress : callable
         Gets seconds of audio, done and in all, as ``extracting NAME``; files as ``checking NAME``.
     force : bool
-        Replace caches that were made otherwise. One of the same provenance is kept: making it again gives
-        the same bytes, unless a file was exchanged for another of the same length, which is not noticed;
-        then delete the cache's folder.
+        Replace caches that were made otherwise, and shards whose recordings were exchanged since. What is of
+        the same provenance is kept: making it again gives the same bytes, unless a file was exchanged for
+        another of the same length, which is not noticed; then delete the cache's folder.
     encoder : Encoder, optional
         Loaded already; None: the workspace's is loaded, after everything else has been checked.
+    keep_going : bool
+        Leave out utterances that cannot be used and finish all others. The results say how many failed, the
+        file ``failed.csv`` beside each cache lists them, and the next run tries them again.
 
     Returns
     -------
@@ -96,9 +109,9 @@ def extract(
     ------
     LayersimError
         If a corpus, recording, alignment or setting is wrong (all faults of all corpora are collected), or
-        the disk is too small.
+        the disk is too small; with ``keep_going``, if none of a corpus's recordings can be used.
     ProvenanceError
-        If a cache was made otherwise, and ``force`` is not set.
+        If a cache was made otherwise, or of other recordings, and ``force`` is not set.
     """
     config = settings.config
     names = list(workspace.corpora) if corpora is None else list(corpora)
@@ -109,7 +122,7 @@ def extract(
     jobs: dict[str, CorpusJob] = {}
     faults: list[str] = []
     for name in names:
-        job, found = _prepare(workspace, name, config, progress)
+        job, found = _prepare(workspace, name, config, keep_going, progress)
         faults += [f"{name}: {fault}" for fault in found]
         if job is not None:
             jobs[name] = job
@@ -118,19 +131,22 @@ def extract(
     if not force:
         for name, job in jobs.items():
             refuse_other_shards(folders[name], job.provenance)
+            refuse_exchanged(job, folders[name])
     if encoder is None:
         from layersim.encoders.load import load_encoder
 
         encoder = load_encoder(
-            workspace.encoder, device=_device(config.device), precision=config.precision, stack=config.stack
-        )
+            workspace.encoder, device=_device(config.device), precision=config.precision,
+            stack=config.stack, whisper_window=config.whisper_window,
+        )  # fmt: skip
     provenances = {name: {**job.provenance, **_encoder_provenance(encoder)} for name, job in jobs.items()}
     if not force:
         for name, provenance in provenances.items():
             refuse_other_shards(folders[name], provenance)
     refuse_full_disk([PlannedCache(folders[name], jobs[name], provenances[name]) for name in names], encoder)
+    limit = BatchLimit()
     return [
-        _extract_job(jobs[name], encoder, folders[name], provenances[name], settings, progress, force)
+        _extract_job(jobs[name], encoder, folders[name], provenances[name], settings, progress, force, limit)
         for name in names
     ]
 
@@ -145,22 +161,25 @@ def extract_corpus(
     phone_set: str | None = None,
     progress: Progress = no_progress,
     force: bool = False,
+    keep_going: bool = False,
 ) -> ExtractResult:
     """Extract the features of one corpus, without a workspace.
 
     Parameters
     ----------
     manifest : DataFrame
-        As `layersim.corpus.manifest.read_manifest` gives it.
+        As `layersim.corpus.manifest.read_manifest` gives it, which refuses paths that leave the audio root.
     folder : Path
         Where the cache goes.
     settings : Settings of ExtractConfig
-        ``device``, ``precision`` and ``stack`` are the given encoder's and not read here.
+        ``device``, ``precision``, ``stack`` and ``whisper_window`` are the given encoder's, not read here.
     phones : DataFrame, optional
         Columns ``utterance_id, start, end, phone``, seconds from the start of the utterance. Utterances
         without a row count as not aligned.
     phone_set : str, optional
         Needed with ``phones``.
+    force, keep_going : bool
+        As in `extract`.
 
     Raises
     ------
@@ -174,30 +193,26 @@ def extract_corpus(
     given = None
     if phones is not None and phone_set is not None:
         given = Phones(phones, phone_set, settings.config.phones)
-    job, faults = _prepare_with(settings.config, manifest, audio_root, given, progress)
+    job, faults = _prepare_with(settings.config, manifest, audio_root, given, keep_going, progress)
     _refuse_faults(faults)
     if job is None:
         raise ValueError("a corpus without faults has a job")
     provenance = {**job.provenance, **_encoder_provenance(encoder)}
     if not force:
         refuse_other_shards(folder, provenance)
+        refuse_exchanged(job, folder)
     refuse_full_disk([PlannedCache(folder, job, provenance)], encoder)
-    return _extract_job(job, encoder, folder, provenance, settings, progress, force)
+    return _extract_job(job, encoder, folder, provenance, settings, progress, force, BatchLimit())
 
 
 def _prepare(
-    workspace: Workspace, name: str, config: ExtractConfig, progress: Progress
+    workspace: Workspace, name: str, config: ExtractConfig, keep_going: bool, progress: Progress
 ) -> tuple[CorpusJob | None, list[str]]:
     """Read one corpus's files; its entry says where they are."""
     entry = workspace.corpus(name)
-    manifest = read_manifest(entry.manifest)
-    others = sorted(set(manifest["corpus"]) - {name})
-    if others:
-        raise LayersimError(
-            f"{entry.manifest}: holds rows of corpus {', '.join(others)}; expected {name} only."
-        )
+    manifest = read_corpus_manifest(name, entry)
     phones = _find_phones(workspace, name, manifest, config)
-    return _prepare_with(config, manifest, entry.audio_root, phones, progress)
+    return _prepare_with(config, manifest, entry.audio_root, phones, keep_going, progress)
 
 
 def _find_phones(
@@ -232,11 +247,12 @@ def _prepare_with(
     manifest: pd.DataFrame,
     audio_root: Path,
     phones: Phones | None,
+    keep_going: bool,
     progress: Progress,
 ) -> tuple[CorpusJob | None, list[str]]:
     return prepare_corpus(
         manifest, audio_root, phones, limit=config.limit, seed=config.seed, store=config.store,
-        shard_size=config.shard_size, middle=config.middle, progress=progress,
+        shard_size=config.shard_size, middle=config.middle, keep_going=keep_going, progress=progress,
     )  # fmt: skip
 
 
@@ -277,16 +293,27 @@ def _extract_job(
     settings: Settings[ExtractConfig],
     progress: Progress,
     force: bool,
+    limit: BatchLimit,
 ) -> ExtractResult:
     """Make the shards that are missing, then count what is there."""
     remove_left_overs(folder)
     if force and is_otherwise(folder, provenance):
         clear(folder)
     began = time.monotonic()
-    computed = make_missing_shards(job, encoder, folder, provenance, settings.config.batch_seconds, progress)
+    computed = make_missing_shards(
+        job, encoder, folder, provenance, settings.config.batch_seconds, progress, limit
+    )
     elapsed = time.monotonic() - began
-    result = describe_result(job, FeatureCache.open(folder, provenance), computed, elapsed)
-    result.notes.extend(encoder.notes)
+    cache = FeatureCache.open(folder, provenance)
+    failures = list_failures(job.manifest, cache)
+    write_failures(folder, failures)
+    refuse_empty(job.corpus, cache, failures)
+    trimming = None
+    if computed and provenance["encoder"].get("whisper_window") == "trim":
+        clips = [clip for clip in job.clips if clip.key not in cache.failed]
+        trimming = measure_trimming(clips, encoder, settings.config.seed)
+    result = describe_result(job, cache, computed, elapsed, trimming)
+    result.notes.extend([*encoder.notes, *filter(None, [limit.note(encoder)])])
     if computed or not (folder / "run.json").exists():
         inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}
         study = {"corpus": job.corpus, "encoder": str(provenance["encoder"]["checkpoint"])}

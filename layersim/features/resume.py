@@ -13,16 +13,18 @@ from layersim.corpus.audio import SAMPLE_RATE
 from layersim.errors import LayersimError
 from layersim.features.ahead import BackgroundWriting, Decoders
 from layersim.features.batches import batch_frames, plan_batches
+from layersim.features.decoding import decode
+from layersim.features.memory import BatchLimit
 from layersim.features.provenance import differences, refuse_other
 from layersim.features.shards import (
     ShardWriter,
     claimed_elsewhere,
     open_shard,
-    part_file,
     part_files,
     provenance_of,
     shard_ranges,
 )
+from layersim.features.standing import is_finished
 from layersim.workspace import Progress
 
 if TYPE_CHECKING:
@@ -64,23 +66,29 @@ def make_missing_shards(
     provenance: Mapping[str, Any],
     batch_seconds: float,
     progress: Progress,
+    limit: BatchLimit | None = None,
 ) -> int:
-    """Compute every shard that is not there.
+    """Compute every shard that is not there, or in which utterances failed or were exchanged.
 
     Shards that another worker is on are left for last: by then they are there, or its worker is gone. If
     neither, they are made twice, to the same bytes. A shard is written while the next one is computed, whose
     first batch has been decoded by then.
+
+    Parameters
+    ----------
+    limit : BatchLimit, optional
+        What is known of the GPU's memory; it learns.
 
     Returns
     -------
     int
         Samples of audio that were encoded for it.
     """
-    from layersim.features.shard_rows import compute_shard, decode
+    from layersim.features.shard_rows import compute_shard
 
     shards = shard_ranges(len(job.clips), job.provenance["shard_size"])
     lengths = [sum(clip.samples for clip in job.clips[rows.start : rows.stop]) for rows in shards]
-    pending = [index for index in range(len(shards)) if not part_file(folder, index).exists()]
+    pending = [index for index in range(len(shards)) if not is_finished(job, folder, index)]
     done = sum(lengths) - sum(lengths[index] for index in pending)
     total = sum(lengths) / SAMPLE_RATE
     computed = 0
@@ -91,12 +99,13 @@ def make_missing_shards(
         progress(f"extracting {job.corpus}", done / SAMPLE_RATE, total)
 
     advance(0)
+    limit = BatchLimit() if limit is None else limit
     max_frames = batch_frames(encoder, batch_seconds)
 
-    def first_batch(clips: Sequence[Clip]) -> list[Clip]:
-        return [
-            clips[row] for row in plan_batches([encoder.cost(clip.samples) for clip in clips], max_frames)[0]
-        ]
+    def first_batch(rows: range) -> list[Clip]:
+        clips = [job.clips[row] for row in rows if row not in job.unusable]
+        planned = plan_batches([encoder.cost(clip.samples) for clip in clips], limit.bounded(max_frames))
+        return [clips[place] for place in planned[0]] if planned else []
 
     threads = 1 if max_frames == 1 else min(8, os.cpu_count() or 1)  # a CPU that encodes has better to do
     order = deque(pending)
@@ -104,15 +113,16 @@ def make_missing_shards(
         while order:
             index = _next_unclaimed(folder, order)
             order.remove(index)
-            if part_file(folder, index).exists():  # another worker was faster
+            if is_finished(job, folder, index):  # another worker was faster
                 advance(lengths[index])
                 continue
             if order:
-                upcoming = shards[_next_unclaimed(folder, order)]
-                decoders.begin(decode, first_batch(job.clips[upcoming.start : upcoming.stop]))
+                decoders.begin(decode, first_batch(shards[_next_unclaimed(folder, order)]))
             with ExitStack() as claim:
                 writer = claim.enter_context(ShardWriter(folder, index, len(shards), provenance))
-                rows = compute_shard(job, shards[index], encoder, max_frames, decoders, writer, advance)
+                rows = compute_shard(
+                    job, shards[index], encoder, max_frames, decoders, writer, advance, limit
+                )
                 writing.finish(claim, writer, rows)
             computed += lengths[index]
     return computed

@@ -6,6 +6,7 @@ Layout of ``part-00000.h5``, N utterances, P phones, K layers, D wide::
     utterance/mean    (N, K, D)  float32, chunks (64, 1, D)
     utterance/std     (N, K, D)  float32, chunks (64, 1, D)
     utterance/values  (N, K, D)  float32, chunks (64, 1, D); acoustic features, in place of mean and std
+    utterance/failed  (M,)       utterance (its key), place, reason; only where utterances have no features
     phone/table       (P,)       utterance (its key), phone, start, end (seconds), frames, middle_frames
     phone/mean        (P, Kf, D) float32, chunks (64, 1, D); Kf: the layers that have frames
     phone/middle      (P, Kf, D) float32, chunks (64, 1, D); only on request
@@ -14,9 +15,10 @@ Layout of ``part-00000.h5``, N utterances, P phones, K layers, D wide::
 
 ``phone`` is there if the corpus has phone times. Its ``frames`` counts the frames centred in the phone;
 0 says that the nearest frame stands in. ``middle_frames`` counts likewise those of its middle third, and is
-there if ``phone/middle`` is. Root attributes are the provenance, one JSON text per entry; those
-of the group ``utterance`` say which ``shard`` of how many ``shards`` this is. Nothing is compressed: hidden
-states are noise to a codec.
+there if ``phone/middle`` is. ``utterance/failed`` names the utterances that this shard should hold and does
+not, their place among all of its utterances, and why; such a shard serves, and is made anew by the next run.
+Root attributes are the provenance, one JSON text per entry; those of the group ``utterance`` say which
+``shard`` of how many ``shards`` this is. Nothing is compressed: hidden states are noise to a codec.
 
 A file is written under a temporary name, flushed to disk and renamed, so a file that exists is complete.
 Each depends on its own utterances alone and holds no date: written again, by whatever worker, its bytes are
@@ -30,8 +32,9 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -41,12 +44,13 @@ import numpy as np
 import numpy.typing as npt
 
 from layersim.errors import LayersimError
-from layersim.features.provenance import UNSAID
+from layersim.features.provenance import NO_LONGER_SAID, UNSAID
 
 Array = npt.NDArray[Any]
 
 CHUNK_ROWS = 64  # rows of one layer that are stored together: 100 times faster to read than a row at a time
 FRAME_CHUNK = 256
+FAILED = "failed.csv"  # beside the shards, see `layersim.features.failures`
 
 _ABANDONED = 3600.0  # seconds without a sign of life, for workers of other machines
 
@@ -72,6 +76,26 @@ class PhoneRows:
 
 
 @dataclass(frozen=True)
+class FailedRows:
+    """The utterances of one shard that have no features."""
+
+    utterance: Sequence[str]  # keys, (M,)
+    place: Array  # (M,) among all utterances of the shard, these included
+    reason: Sequence[str]
+
+    @classmethod
+    def of(cls, failed: Mapping[int, tuple[str, str]]) -> FailedRows | None:
+        """Put key and reason of every failed place in order; None if there are none."""
+        if not failed:
+            return None
+        places = sorted(failed)
+        keys, reasons = zip(*(failed[place] for place in places), strict=True)
+        # The name of a file may hold what UTF-8 does not.
+        told = [reason.encode("utf-8", "backslashreplace").decode("utf-8") for reason in reasons]
+        return cls(keys, np.array(places), told)
+
+
+@dataclass(frozen=True)
 class ShardRows:
     """The pooled content of one shard."""
 
@@ -81,6 +105,7 @@ class ShardRows:
     mean: Array  # (N, K, D) float32
     std: Array  # (N, K, D) float32
     phones: PhoneRows | None
+    failed: FailedRows | None = None  # None: all utterances are there
 
 
 @dataclass(frozen=True)
@@ -91,6 +116,7 @@ class AcousticRows:
     samples: Array  # (N,)
     frames: Array  # (N,) those that hold some of the recording; 0 where there are none to count
     values: Array  # (N, K, D) float32
+    failed: FailedRows | None = None  # None: all utterances are there
 
 
 def part_file(folder: Path, index: int) -> Path:
@@ -142,7 +168,8 @@ class ShardWriter:
         """Make room for the frames of every utterance; they come by `write_frames`, in any order."""
         self._offsets = np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
         total = int(self._offsets[-1])
-        shape, chunks = (layers, total, width), (1, min(FRAME_CHUNK, total), width)
+        shape = (layers, total, width)
+        chunks = (1, min(FRAME_CHUNK, total), width) if total else None
         self._file.create_dataset("frames", shape, "<f2", chunks=chunks)
         self._file.create_dataset("frame_offsets", data=self._offsets.astype("<i8"))
 
@@ -158,6 +185,19 @@ class ShardWriter:
         if frames.shape[1] != stop - start:
             raise ValueError(f"frames: expected {stop - start}, got {frames.shape[1]}")
         self._file["frames"][:, start:stop] = frames
+
+    def drop_frames(self, utterances: Collection[int]) -> None:
+        """Give up the room that was made for the frames of some utterances; the others close up."""
+        kept, stored = [0], self._file["frames"]
+        for utterance, (start, stop) in enumerate(pairwise(self._offsets.tolist())):
+            if utterance not in utterances:
+                if start != kept[-1]:
+                    stored[:, kept[-1] : kept[-1] + stop - start] = stored[:, start:stop]
+                kept.append(kept[-1] + stop - start)
+        if kept[-1] < stored.shape[1]:
+            stored.resize(kept[-1], axis=1)
+        del self._file["frame_offsets"]
+        self._file.create_dataset("frame_offsets", data=np.array(kept, dtype="<i8"))
 
     def finish(self, rows: ShardRows | AcousticRows) -> None:
         """Write the rows and the provenance, flush everything to disk, and give the file its name.
@@ -177,6 +217,10 @@ class ShardWriter:
             {"utterance": rows.utterance, "samples": np.asarray(rows.samples, dtype="<i8"),
              "frames": np.asarray(rows.frames, dtype="<i8")},
         )  # fmt: skip
+        if (failed := rows.failed) is not None:
+            columns = {"utterance": failed.utterance, "place": np.asarray(failed.place, dtype="<i8"),
+                       "reason": failed.reason}  # fmt: skip
+            _write_table(group, columns, "failed")
         if isinstance(rows, AcousticRows):
             _write_product(group, "values", rows.values)
         else:
@@ -213,22 +257,22 @@ def _write_product(group: h5py.Group, name: str, values: Array) -> None:
     group.create_dataset(name, data=values.astype("<f4", copy=False), chunks=chunks)
 
 
-def _write_table(group: h5py.Group, columns: Mapping[str, Any]) -> None:
+def _write_table(group: h5py.Group, columns: Mapping[str, Any], name: str = "table") -> None:
     """Write columns side by side; text as fixed-length UTF-8, whose bytes depend on nothing but the text."""
     arrays: dict[str, Any] = {}
     dtypes: list[tuple[str, Any]] = []
-    for name, values in columns.items():
+    for column, values in columns.items():
         if isinstance(values, np.ndarray):
-            arrays[name] = values
-            dtypes.append((name, values.dtype))
+            arrays[column] = values
+            dtypes.append((column, values.dtype))
         else:
             encoded = [value.encode("utf-8") for value in values]
-            arrays[name] = encoded
-            dtypes.append((name, h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))))
+            arrays[column] = encoded
+            dtypes.append((column, h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))))
     table = np.zeros(len(next(iter(arrays.values()))), dtype=dtypes)
-    for name, values in arrays.items():
-        table[name] = values
-    group.create_dataset("table", data=table)
+    for column, values in arrays.items():
+        table[column] = values
+    group.create_dataset(name, data=table)
 
 
 def _flush(path: Path) -> None:
@@ -243,8 +287,19 @@ def _flush(path: Path) -> None:
 
 
 def provenance_of(shard: h5py.File) -> dict[str, Any]:
-    """Return the provenance that an open shard carries."""
-    return {**UNSAID, **{key: json.loads(value) for key, value in shard.attrs.items()}}
+    """Return the provenance that an open shard carries, without what only older versions said."""
+    said = {key: json.loads(value) for key, value in shard.attrs.items() if key not in NO_LONGER_SAID}
+    return {**UNSAID, **said}
+
+
+def failed_of(shard: h5py.File) -> list[tuple[str, int, str]]:
+    """Return key, place in the shard and reason of every utterance that an open shard lacks."""
+    if "utterance/failed" not in shard:
+        return []
+    rows = shard["utterance/failed"][:]
+    texts = ([text.decode("utf-8") for text in rows[name]] for name in ("utterance", "reason"))
+    keys, reasons = texts
+    return list(zip(keys, rows["place"].tolist(), reasons, strict=True))
 
 
 def open_shard(file: Path) -> h5py.File:
@@ -281,8 +336,8 @@ def remove_left_overs(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove a cache: its ``run.json`` first, then its shards; other files stay."""
-    for file in (folder / "run.json", *part_files(folder)):
+    """Remove a cache: its ``run.json`` first, then its shards and the list of failures; other files stay."""
+    for file in (folder / "run.json", *part_files(folder), folder / FAILED):
         file.unlink(missing_ok=True)
 
 

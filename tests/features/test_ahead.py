@@ -132,14 +132,14 @@ def test_a_full_disk_while_a_shard_is_written_stops_the_extraction_and_leaves_wh
 
 
 def test_every_recording_is_decoded_once_though_shards_are_begun_early(corpus, small, monkeypatch):
-    from layersim.features import shard_rows
+    from layersim.features import decoding
 
-    read, paths = shard_rows.read_audio, []
+    read, paths = decoding.read_audio, []
 
     def counted(path, start, end):
         paths.append(path.name)
         return read(path, start, end)
 
-    monkeypatch.setattr(shard_rows, "read_audio", counted)
+    monkeypatch.setattr(decoding, "read_audio", counted)
     small.extract_small(corpus.folder, batch_seconds=0.5)
     assert sorted(paths) == sorted(f"u{number:02d}.wav" for number in range(11))
