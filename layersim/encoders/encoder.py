@@ -28,6 +28,7 @@ from layersim.encoders.checkpoint import Checkpoint
 from layersim.encoders.families import Body
 from layersim.encoders.listening import on_input, on_output
 from layersim.encoders.waveform import Wave
+from layersim.encoders.wavlm import ATTENTION
 from layersim.encoders.whisper import WhisperBody
 from layersim.encoders.windows import cut_windows
 from layersim.errors import AudioError, LayersimError
@@ -155,10 +156,10 @@ class Encoder:
     def describe(self) -> dict[str, Any]:
         """What the features depend on, for provenance; JSON-ready.
 
-        ``whisper_window`` is there only where it is not full, so that what is older than it stays valid.
+        ``whisper_window`` is there only where it is not full, and ``attention`` only for WavLM, so that
+        caches of other encoders that are older than these entries stay valid.
         """
-        window = {} if self.whisper_window == "full" else {"whisper_window": self.whisper_window}
-        return {
+        described = {
             "checkpoint": self.checkpoint,
             "revision": self.revision,
             "weights_sha256": self.weights_sha256,
@@ -168,8 +169,12 @@ class Encoder:
             "stack": self.stack,
             "precision": self.precision,
             "max_seconds": self.max_seconds,
-            **window,
         }
+        if self.whisper_window != "full":
+            described["whisper_window"] = self.whisper_window
+        if self.model_type == "wavlm":
+            described["attention"] = ATTENTION
+        return described
 
     def in_full_windows(self) -> Encoder:
         """Return a Whisper encoder of the same weights (shared) whose windows are not trimmed."""

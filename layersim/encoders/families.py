@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.listening import on_output
 from layersim.encoders.waveform import Wave, WaveformBody
+from layersim.encoders.wavlm import fuse_attention
 from layersim.encoders.whisper import WhisperBody
 from layersim.encoders.windows import FrameGrid
 from layersim.errors import LayersimError
@@ -80,6 +81,11 @@ def _wav2vec2_like(model: Any, extractor: Any, _stack: str) -> Body:
     return WaveformBody(model, extractor, tuple(encoder.layers), norm, exact_batching=True)
 
 
+def _wavlm(model: Any, extractor: Any, stack: str) -> Body:
+    fuse_attention(model)
+    return _wav2vec2_like(model, extractor, stack)
+
+
 def _unknown_waveform(model: Any, extractor: Any, _stack: str) -> Body:
     """Any other model behind wav2vec 2.0's kind of front; one window at a time, so exact by construction.
 
@@ -116,7 +122,7 @@ def _find_blocks(model: Any) -> tuple[nn.Module, nn.ModuleList]:
 
 FAMILIES: dict[str, Family] = {
     "wav2vec2": _wav2vec2_like,
-    "wavlm": _wav2vec2_like,
+    "wavlm": _wavlm,
     "hubert": _wav2vec2_like,
     "data2vec-audio": _wav2vec2_like,
     "whisper": WhisperBody,

@@ -97,8 +97,10 @@ class WhisperBody:
         if self.trim:
             length = (2 * max(counts) - (-self.extractor.n_fft // (2 * hop))) * hop
             length = min(length, self.extractor.n_samples)
-        with torch.autocast("cpu", enabled=False):  # in full precision, whatever the model's
+        device = self.model.device  # a GPU makes in a moment what it would else wait for
+        with torch.autocast(device.type, enabled=False):  # in full precision, whatever the model's
             mel: Tensor = self.extractor(
-                list(windows), sampling_rate=SAMPLE_RATE, return_tensors="pt", max_length=length
-            )["input_features"]
+                list(windows), sampling_rate=SAMPLE_RATE, return_tensors="pt", max_length=length,
+                device=str(device),
+            )["input_features"]  # fmt: skip
         return clear_padding(mel[:, :, : 2 * max(counts)], counts) if self.trim else mel

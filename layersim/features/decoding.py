@@ -22,7 +22,8 @@ Wave = npt.NDArray[np.float32]
 _BATCHES_AHEAD = 2  # decoded while the encoder works on one: enough to hide decoding, little memory
 
 
-def _decode(clip: Clip) -> Wave | AudioError:
+def decode(clip: Clip) -> Wave | AudioError:
+    """Read one utterance; a fault is returned, not raised."""
     try:
         wave = read_audio(clip.path, clip.start, clip.end)
     except AudioError as error:
@@ -44,7 +45,7 @@ def decode_ahead(
 
     def submit(count: int) -> None:
         for batch in islice(upcoming, count):
-            pending.append([decoders.submit(_decode, clips[place]) for place in batch])
+            pending.append([decoders.submit(decode, clips[place]) for place in batch])
 
     submit(1 + _BATCHES_AHEAD)
     while pending:
@@ -60,7 +61,7 @@ def raise_all_faults(clips: Sequence[Clip], decoders: Executor) -> None:
     ------
     AudioError
     """
-    faults = [str(found) for found in decoders.map(_decode, clips) if isinstance(found, AudioError)]
+    faults = [str(found) for found in decoders.map(decode, clips) if isinstance(found, AudioError)]
     advice = (
         "What was finished is kept. layersim corpus check lists every such file at once; to finish the rest "
         "without them: layersim extract --keep-going."

@@ -12,6 +12,7 @@ from layersim.corpus.audio import SAMPLE_RATE
 from layersim.features.cache import FeatureCache
 from layersim.features.disk import PlannedCache
 from layersim.features.failures import list_failures, refuse_empty, write_failures
+from layersim.features.maker import ShardMaker
 from layersim.features.memory import BatchLimit
 from layersim.features.result import ExtractResult, describe_result
 from layersim.features.resume import make_missing_shards, missing_shards
@@ -66,9 +67,9 @@ def make_cache(
             computed = hired.make_missing_shards(*planned, progress)
             notes = hired.notes
         else:
-            batch_seconds = settings.config.batch_seconds
-            computed = make_missing_shards(*planned, encoder, batch_seconds, progress, limit=limit)
-            notes = [*encoder.notes, *limit.notes(encoder)]
+            with ShardMaker(encoder, settings.config.batch_seconds, limit) as maker:
+                computed = make_missing_shards(*planned, maker, progress)
+            notes = maker.notes
         return finish_cache(planned, encoder, settings, computed, time.monotonic() - began, notes)
 
 
@@ -93,9 +94,10 @@ def make_share(
     with at_work(folder, planned.provenance, force):
         began = time.monotonic()
         before = missing_shards(job, folder)
-        computed = make_missing_shards(*planned, encoder, settings.config.batch_seconds, progress, own, limit)
+        with ShardMaker(encoder, settings.config.batch_seconds, limit) as maker:
+            computed = make_missing_shards(*planned, maker, progress, own)
         elapsed = time.monotonic() - began
-        notes = [*encoder.notes, *limit.notes(encoder)]
+        notes = maker.notes
         left = [index for index in range(job.shards) if not part_file(folder, index).exists()]
         if not left:
             finish_cache(planned, encoder, settings, computed, elapsed, notes)

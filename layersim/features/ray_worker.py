@@ -115,9 +115,7 @@ class ShardWorker:
         import torch
 
         from layersim.encoders.load import load_encoder
-        from layersim.features.batches import batch_frames
-        from layersim.features.memory import BatchLimit
-        from layersim.features.resume import decoding_threads
+        from layersim.features.maker import ShardMaker
 
         order, node = self._order, platform.node()
         if faults := find_faults(order.needs):  # a node that came after the start
@@ -135,26 +133,20 @@ class ShardWorker:
                 f"node {node}: finds another encoder under the name {order.checkpoint} than the machine that "
                 "started the run. Give every node the same files, or name a revision: OWNER/NAME@REVISION."
             )
-        self._max_frames = batch_frames(self._encoder, order.batch_seconds)
-        self._decoders = decoding_threads(self._max_frames)
+        self._maker = ShardMaker(self._encoder, order.batch_seconds)
         capability = torch.backends.cpu.get_cpu_capability()
-        self._limit = BatchLimit()
         return WorkerFacts(Worker.this(), node, self._encoder.notes, capability)
 
     def make(self, job: CorpusJob, index: int, folder: Path, provenance: Mapping[str, Any]) -> Made:
-        """Make one shard, as `layersim.features.resume.make_shard`."""
+        """Make one shard, as `layersim.features.maker.ShardMaker.make`."""
         import torch
-
-        from layersim.features.resume import make_shard
 
         torch.set_num_threads(self._order.threads)  # it counts per thread, and Ray chooses the thread
         self._done = index, 0
         try:
-            samples = make_shard(
-                job, index, self._encoder, folder, provenance, self._max_frames, self._decoders,
-                self._advance, self._limit,
-            )  # fmt: skip
-            return Made(samples, tuple(self._limit.notes(self._encoder)))
+            samples = self._maker.make(job, index, folder, provenance, self._advance)
+            self._maker.settle()
+            return Made(samples, tuple(self._maker.notes))
         finally:
             self._done = -1, 0
 

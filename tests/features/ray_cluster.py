@@ -85,16 +85,17 @@ def poison(address: str, folder: Path) -> None:
 
     from layersim.errors import LayersimError
     from layersim.features import ray_cluster, ray_pool, ray_worker
+    from layersim.features.claims import Worker
 
     class Mortal(ray_worker.ShardWorker):
         def load(self) -> ray_worker.WorkerFacts:
-            return ray_worker.WorkerFacts(f"test-{os.getpid()}", "test", (), "any")
+            return ray_worker.WorkerFacts(Worker.this(), "test", (), "any")
 
-        def make(self, job: Any, index: int, folder: Path, provenance: Any) -> int:
+        def make(self, job: Any, index: int, folder: Path, provenance: Any) -> ray_worker.Made:
             if index == 2:
                 os._exit(1)
             (folder / f"part-{index:05d}.h5").touch()
-            return 16_000
+            return ray_worker.Made(16_000, ())
 
     class Job(SimpleNamespace):
         def samples(self, index: int) -> int:

@@ -117,9 +117,7 @@ def test_an_address_without_the_engine_and_an_encoder_with_it_are_refused(settin
 
 
 def test_the_job_of_one_shard_makes_the_bytes_that_the_whole_job_makes(tmp_path, corpus, settings, small):
-    from concurrent.futures import ThreadPoolExecutor
-
-    from layersim.features.resume import make_shard
+    from layersim.features.maker import ShardMaker
 
     encoder = small.SmallEncoder()
     extract_corpus(
@@ -139,14 +137,14 @@ def test_the_job_of_one_shard_makes_the_bytes_that_the_whole_job_makes(tmp_path,
         **job.provenance, "encoder": encoder.describe(), "layers": list(encoder.layers),
         "frame_layers": list(encoder.frame_layers), "width": encoder.width,
     }  # fmt: skip
-    with ThreadPoolExecutor(1) as decoders:
+    with ShardMaker(encoder, 0) as maker:
         for index in (3, 1):
             part = pickle.loads(pickle.dumps(job.alone(index)))
             assert len(part.clips) == len(part.manifest) == (2 if index == 3 else 3)
             assert part.offsets[0] == 0
             assert len(part.pooled) == part.offsets[-1]
             done = []
-            made = make_shard(part, index, encoder, tmp_path / "alone", provenance, 1, decoders, done.append)
+            made = maker.make(part, index, tmp_path / "alone", provenance, done.append)
             assert made == sum(done) == job.samples(index) == sum(clip.samples for clip in part.clips)
             name = f"part-{index:05d}.h5"
             assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
