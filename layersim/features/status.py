@@ -180,7 +180,7 @@ def _look(cache: CacheFolder) -> CacheState:
 
 def _utterances_in_all(manifest: Path, head: ShardHead | None) -> int | None:
     """How many utterances the cache is to hold: the manifest's, or as many as --limit took of them."""
-    count = len(read_manifest(manifest))
+    count = len(read_manifest(manifest, outside_audio_root=True))
     if head is None:
         return None  # it may be a quick try
     selection = head.provenance["selection"]

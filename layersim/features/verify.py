@@ -224,7 +224,7 @@ def _faults_together(cache: CacheFolder, heads: Sequence[ShardHead], keys: dict[
             f"{part_file(cache.folder, missing[0]).name}: layersim extract makes them."
         )
     made = heads[0].provenance
-    manifest = read_manifest(cache.manifest)
+    manifest = read_manifest(cache.manifest, outside_audio_root=True)
     if (rows := _rows_of(manifest, made, keys, shards)) is None:
         return [
             *faults,

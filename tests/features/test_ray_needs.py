@@ -146,9 +146,10 @@ def test_the_job_of_one_shard_makes_the_bytes_that_the_whole_job_makes(tmp_path,
             done = []
             made = maker.make(part, index, tmp_path / "alone", provenance, done.append)
             assert made == sum(done) == job.samples(index) == sum(clip.samples for clip in part.clips)
+            maker.settle()
             name = f"part-{index:05d}.h5"
             assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-            again = make_shard(part, index, encoder, tmp_path / "alone", provenance, 1, decoders, done.append)
+            again = maker.make(part, index, tmp_path / "alone", provenance, done.append)
             assert (again, np.sum(done)) == (0, 2 * made)
             with pytest.raises(ValueError, match=f"expected {index}, the only shard here, got 0"):
                 part.rows(0)
