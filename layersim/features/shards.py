@@ -42,6 +42,7 @@ import numpy.typing as npt
 
 from layersim.errors import LayersimError
 from layersim.features.provenance import UNSAID
+from layersim.features.shard_form import inner_dataset, text_attributes
 
 Array = npt.NDArray[Any]
 
@@ -243,8 +244,14 @@ def _flush(path: Path) -> None:
 
 
 def provenance_of(shard: h5py.File) -> dict[str, Any]:
-    """Return the provenance that an open shard carries."""
-    return {**UNSAID, **{key: json.loads(value) for key, value in shard.attrs.items()}}
+    """Return the provenance that an open shard carries.
+
+    Raises
+    ------
+    LayersimError
+        If an attribute is no JSON.
+    """
+    return {**UNSAID, **text_attributes(shard)}
 
 
 def open_shard(file: Path) -> h5py.File:
@@ -257,14 +264,17 @@ def open_shard(file: Path) -> h5py.File:
     """
     try:
         shard = h5py.File(file, "r")
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise LayersimError(
             f"{file}: cannot be read as HDF5 ({error}). Delete this file and run layersim extract again: "
             "it makes only what is missing."
         ) from None
-    if "utterance/table" not in shard:
+    try:
+        if inner_dataset(shard, "utterance/table") is None:
+            raise LayersimError(f"{file}: is not a layersim cache. Move it out of the cache's folder.")
+    except LayersimError:
         shard.close()
-        raise LayersimError(f"{file}: is not a layersim cache. Move it out of the cache's folder.")
+        raise
     return shard
 
 

@@ -1,0 +1,293 @@
+"""Reads spoilt files in a process of its own, which may crash, hang or be refused memory.
+
+Run as a script it takes lines ``["reader", "file"]`` and answers each with one line: ``read``, ``refused: ...``
+for a LayersimError, or ``fault: ...`` for anything else. A reader's first file is a good one: what it imports
+and keeps is there before memory is rationed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+MEMORY = 1 << 29  # bytes that one file may take: the largest here has about a million
+SECONDS = 10.0  # that one file may take: the slowest here takes a tenth
+READERS: dict[str, Callable[[Path], object]] = {}
+
+
+class ReaderProcess:
+    """A process that reads; started again after a crash. Used as a context."""
+
+    def __enter__(self) -> ReaderProcess:
+        self.folder = tempfile.TemporaryDirectory()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._warm: dict[str, Path] = {}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        self.folder.cleanup()
+
+    def warm(self, reader: str, file: Path) -> str:
+        """Read a good file first."""
+        self._warm[reader] = file
+        return self._ask(reader, file)
+
+    def read(self, reader: str, file: Path) -> str:
+        """Read a file; returns what became of it."""
+        if self._process is None:
+            self.warm(reader, self._warm[reader])
+        return self._ask(reader, file)
+
+    def _ask(self, reader: str, file: Path) -> str:
+        process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([reader, str(file)]).encode() + b"\n")
+        process.stdin.flush()
+        if not select.select([process.stdout], [], [], SECONDS * 6 if not self._asked else SECONDS)[0]:
+            self._stop()
+            return f"fault: no answer in {SECONDS:g} seconds"
+        answer = process.stdout.readline().decode()
+        self._asked = True
+        if not answer:
+            code = process.wait()
+            self._stop()
+            return f"fault: the process ended with {code} (negative: the signal that ended it)"
+        return str(json.loads(answer))
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._asked = False
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )  # fmt: skip
+        return self._process
+
+    def _stop(self) -> None:
+        if (process := self._process) is not None:
+            process.kill()
+            process.communicate()
+            self._process = None
+
+
+def _reader(function: Callable[[Path], object]) -> Callable[[Path], object]:
+    READERS[function.__name__] = function
+    return function
+
+
+@_reader
+def manifest(file: Path) -> object:
+    from layersim.corpus.manifest import manifest_sha256, read_manifest
+    from layersim.corpus.splits import apply_fold, assign_splits, folds
+    from layersim.errors import LayersimError
+
+    table = read_manifest(file)
+    for use in (lambda: apply_fold(table, folds("emodb")[0]), lambda: assign_splits(table)):
+        try:
+            use()
+        except LayersimError:
+            pass
+    return manifest_sha256(table)
+
+
+@_reader
+def corpus_table(file: Path) -> object:
+    from layersim.corpus.folder import AudioFiles
+    from layersim.corpus.table import read_table
+
+    return read_table(file, AudioFiles(["flac/03a01Fa.flac", "flac/03a01Nc.flac", "a/b.wav"]), None, "emodb")
+
+
+@_reader
+def corpus_folder(file: Path) -> object:
+    """A text of a corpus folder whose audio has names that several layouts know."""
+    from layersim.corpus.folder import AudioFiles
+    from layersim.corpus.iemocap import read_iemocap
+    from layersim.corpus.layouts import Casia, CremaD, Esd, read_named_files
+    from layersim.corpus.podcast import read_podcast
+    from layersim.errors import LayersimError
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "Transcripts").mkdir()
+        (folder / "dialog/EmoEvaluation").mkdir(parents=True)
+        (folder / "dialog/transcriptions").mkdir(parents=True)
+        places = ("0011.txt", "VideoDemographics.csv", "labels_consensus.csv", "Transcripts/a.txt",
+                  "dialog/EmoEvaluation/a.txt", "dialog/transcriptions/a.txt")  # fmt: skip
+        for place in places:
+            os.link(file, folder / place)
+        audio = AudioFiles(["0011/Angry/0011_000351.wav", "wangzhe/angry/201.wav", "1001_DFA_ANG_XX.wav",
+                            "Ses01F_impro01_F000.wav", "MSP-PODCAST_0001_0008.wav"])  # fmt: skip
+        for read in (
+            *(lambda layout=layout: read_named_files(layout, folder, audio) for layout in (Esd, Casia, CremaD)),
+            lambda: read_iemocap(folder, audio),
+            lambda: read_podcast(folder, audio, "msp-podcast"),
+        ):
+            try:
+                read()
+            except LayersimError:
+                pass
+    return None
+
+
+@_reader
+def label_map(file: Path) -> object:
+    from layersim.corpus.labels import label_map
+
+    return label_map("emodb", file)
+
+
+@_reader
+def audio(file: Path) -> object:
+    from layersim.corpus.audio import audio_samples, read_audio
+    from layersim.errors import LayersimError
+
+    try:
+        audio_samples(file)
+    except LayersimError:
+        pass
+    return read_audio(file)
+
+
+def _phones(file: Path, suffix: str) -> object:
+    from layersim.alignment.phone_set import load_phone_set
+    from layersim.alignment.readers import read_alignments
+    from layersim.alignment.vowels import detect_phone_set
+
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name, f"u00{suffix}")
+        os.link(file, copy)
+        found = read_alignments(Path(name) if suffix != ".tsv" else copy, ["u00", "u01", "03a01Fa"])
+    labels = found.phones["phone"].tolist()
+    detect_phone_set(labels)
+    for phone_set in ("arpabet", "mfa-ipa", "pinyin", "classes"):
+        for label in labels:
+            load_phone_set(phone_set).find(label)
+            label.encode("utf-8")
+    return found
+
+
+@_reader
+def textgrid(file: Path) -> object:
+    return _phones(file, ".TextGrid")
+
+
+@_reader
+def mfa_json(file: Path) -> object:
+    return _phones(file, ".json")
+
+
+@_reader
+def mfa_csv(file: Path) -> object:
+    return _phones(file, ".csv")
+
+
+@_reader
+def phone_table(file: Path) -> object:
+    return _phones(file, ".tsv")
+
+
+@_reader
+def phone_set(file: Path) -> object:
+    from layersim.alignment.phone_set import load_phone_set
+
+    return load_phone_set(str(file)).find("AA1")
+
+
+@_reader
+def dictionary(file: Path) -> object:
+    from layersim.alignment.montreal.corpus import dictionary_words
+    from layersim.alignment.pronunciation.dictionary import read_dictionary
+
+    dictionary_words(file)
+    found = read_dictionary(file)
+    return found.find("don't"), found.find("always")
+
+
+@_reader
+def mfa_output(file: Path) -> object:
+    """What Montreal Forced Aligner writes beside its TextGrids."""
+    from layersim.alignment.montreal.output import read_likelihoods, read_unknown_words
+
+    with tempfile.TemporaryDirectory() as name:
+        os.link(file, Path(name, "oov_counts_x.txt"))
+        read_unknown_words(Path(name))
+    return read_likelihoods(file)
+
+
+@_reader
+def transcripts(file: Path) -> object:
+    from layersim.alignment.machine_text import _read
+
+    return _read(file)
+
+
+@_reader
+def workspace(file: Path) -> object:
+    from layersim.adaptation.settings import TrainConfig
+    from layersim.alignment.align import AlignConfig
+    from layersim.comparison.settings import CompareConfig, TuneConfig
+    from layersim.errors import LayersimError
+    from layersim.features.extract import ExtractConfig
+    from layersim.similarity.settings import RankConfig
+    from layersim.workspace import Workspace
+
+    with tempfile.TemporaryDirectory() as name:
+        os.link(file, Path(name, "layersim.toml"))
+        found = Workspace.find(Path(name))
+    for config in (AlignConfig, ExtractConfig, RankConfig, TrainConfig, CompareConfig, TuneConfig):
+        try:
+            found.settings(config).as_rows()
+        except LayersimError:
+            pass
+    source, target = found.pair()
+    found.corpus(source).manifest.is_file()
+    return found.cache_folder(target), found.rank_folder(source, target, "utterance"), found.train_folder(source, target)
+
+
+def main() -> None:
+    """Read what is asked for until there is no more."""
+    import resource
+
+    from layersim.errors import LayersimError
+
+    read: set[str] = set()
+    out = os.fdopen(os.dup(1), "w")
+    sys.stdout = sys.stderr
+    for line in sys.stdin:
+        name, file = json.loads(line)
+        pages = int(Path("/proc/self/statm").read_text().split()[0]) if name in read else None
+        if pages is not None:
+            limit = pages * resource.getpagesize() + MEMORY
+            resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error" if name in read else "default")
+                READERS[name](Path(file))
+            answer = "read"
+        except LayersimError as error:
+            answer = f"refused: {error}"
+            if name not in read:
+                answer = f"fault: {answer}"
+        except BaseException as error:
+            frames = "".join(traceback.format_tb(error.__traceback__)[-3:])
+            answer = f"fault: {type(error).__name__}: {str(error)[:300]}\n{frames}"
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        read.add(name)
+        print(json.dumps(answer), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()
