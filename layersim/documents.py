@@ -1,8 +1,9 @@
 """Reading JSON and TOML that somebody may have spoilt: what comes back can be worked with, or is refused.
 
 A *form* says what a document must have, no more: the entries of a mapping by their names, ``[form]`` for a
-list of such, ``{...: form}`` for a mapping with any names, a tuple for one of several forms, None, and the
-types `str`, `bool`, `int`, `float` (any finite number), `dict` and `list`.
+list of such, ``{...: form}`` for a mapping with any names, a tuple for one of several forms (with ``...``
+among them the entry may be missing), None, and the types `str`, `bool`, `int`, `float` (any finite number),
+`dict` and `list`.
 """
 
 from __future__ import annotations
@@ -135,8 +136,8 @@ _NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a n
 def _misfit(value: Any, form: Any, name: str) -> str | None:
     """Say where a value is not of its form."""
     if isinstance(form, tuple):
-        faults = [_misfit(value, one, name) for one in form]
-        return None if None in faults else faults[-1]
+        faults = [_misfit(value, one, name) for one in form if one is not ...]
+        return None if None in faults else faults[0]
     kind = type(form) if isinstance(form, (dict, list)) else form
     if not _is(value, kind):
         return f"{name or 'it'} is {_short(value)}, not {_NAMES[kind]}"
@@ -156,8 +157,8 @@ def _misfit(value: Any, form: Any, name: str) -> str | None:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    if kind is None or kind is ...:
-        return value is None and kind is None
+    if kind is None:
+        return value is None
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)

@@ -46,8 +46,22 @@ def nested(count: int = 100_000) -> list[bytes]:
 def whole_files(data: bytes) -> Iterator[bytes]:
     """One-off ways in which a file is wrong as a whole, the same for every kind of text file."""
     text = data.decode("utf-8", errors="replace")
-    yield from (b"", b"\n", b"\0", b"\0" * 4096, b"\xff" * 4096, codecs.BOM_UTF8, codecs.BOM_UTF16_LE, b"\xff\xfe\0")
-    yield from (text.encode("utf-16"), text.encode("utf-16-le"), text.encode("utf-16-be"), text.encode("utf-32"))
+    yield from (
+        b"",
+        b"\n",
+        b"\0",
+        b"\0" * 4096,
+        b"\xff" * 4096,
+        codecs.BOM_UTF8,
+        codecs.BOM_UTF16_LE,
+        b"\xff\xfe\0",
+    )
+    yield from (
+        text.encode("utf-16"),
+        text.encode("utf-16-le"),
+        text.encode("utf-16-be"),
+        text.encode("utf-32"),
+    )
     yield codecs.BOM_UTF16_BE + text.encode("utf-16-be")
     yield text.encode("latin-1", errors="replace").replace(b"?", b"\xe4")
     yield codecs.BOM_UTF8 * 2 + data
@@ -55,8 +69,22 @@ def whole_files(data: bytes) -> Iterator[bytes]:
         yield data.replace(b"\n", end)
     yield from (data * 2, data + b"\0", data[: len(data) // 2], data[:-1], data.upper(), data.swapcase())
     yield from (data + b'"', b'"' + data, data.replace(b'"', b""), data.replace(b'"', b'""'))
-    for filler in (b"a", b'"', b",", b"1", b"0", b"(", b" ", b"[", b"0.", "\u00b9".encode(), "\u0301\u0323".encode()):
-        long = filler * (130_000 // len(filler.decode()))  # below the csv module's limit of 131,072 characters
+    for filler in (
+        b"a",
+        b'"',
+        b",",
+        b"1",
+        b"0",
+        b"(",
+        b" ",
+        b"[",
+        b"0.",
+        "\u00b9".encode(),
+        "\u0301\u0323".encode(),
+    ):
+        long = filler * (
+            130_000 // len(filler.decode())
+        )  # below the csv module's limit of 131,072 characters
         yield from (data + long, data.replace(b"0", long + b"x"), data.replace(b"a", b"a" + long + b"x", 1))
     yield data.replace(b"size = ", b"size = 1000000000000 ")
     yield from nested()
@@ -77,7 +105,17 @@ def toml_values(data: bytes) -> Iterator[bytes]:
     for one in re.finditer(r'(?m)^[\w."-]+(?= =)|(?<=\[)[\w."-]+(?=\]$)', text):
         yield from (
             (text[: one.start()] + name + text[one.end() :]).encode()
-            for name in ('""', '".."', '"a/b"', '"\\u0000"', "y" * 3000, "a.b.c", "corpora", "corpora.a", "train.x.y")
+            for name in (
+                '""',
+                '".."',
+                '"a/b"',
+                '"\\u0000"',
+                "y" * 3000,
+                "a.b.c",
+                "corpora",
+                "corpora.a",
+                "train.x.y",
+            )
         )
 
 
@@ -110,7 +148,9 @@ def _flip(draw: Draw, data: bytes, seeds: Sequence[bytes]) -> bytes:
 
 
 def _overwrite(draw: Draw, data: bytes, seeds: Sequence[bytes]) -> bytes:
-    new = draw(st.binary(min_size=1, max_size=8) | st.sampled_from([b"\0" * 8, b"\xff" * 8, b"\xff\xff\xff\x7f"]))
+    new = draw(
+        st.binary(min_size=1, max_size=8) | st.sampled_from([b"\0" * 8, b"\xff" * 8, b"\xff\xff\xff\x7f"])
+    )
     place = _place(draw, data)
     return data[:place] + new + data[place + len(new) :]
 

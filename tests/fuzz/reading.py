@@ -131,7 +131,10 @@ def corpus_folder(file: Path) -> object:
         audio = AudioFiles(["0011/Angry/0011_000351.wav", "wangzhe/angry/201.wav", "1001_DFA_ANG_XX.wav",
                             "Ses01F_impro01_F000.wav", "MSP-PODCAST_0001_0008.wav"])  # fmt: skip
         for read in (
-            *(lambda layout=layout: read_named_files(layout, folder, audio) for layout in (Esd, Casia, CremaD)),
+            *(
+                lambda layout=layout: read_named_files(layout, folder, audio)
+                for layout in (Esd, Casia, CremaD)
+            ),
             lambda: read_iemocap(folder, audio),
             lambda: read_podcast(folder, audio, "msp-podcast"),
         ):
@@ -254,7 +257,36 @@ def workspace(file: Path) -> object:
             pass
     source, target = found.pair()
     found.corpus(source).manifest.is_file()
-    return found.cache_folder(target), found.rank_folder(source, target, "utterance"), found.train_folder(source, target)
+    return (
+        found.cache_folder(target),
+        found.rank_folder(source, target, "utterance"),
+        found.train_folder(source, target),
+    )
+
+
+@_reader
+def cache(file: Path) -> object:
+    """A cache of one shard, as every later stage reads it."""
+    from layersim.corpus.manifest import read_manifest
+    from layersim.features.cache import PRODUCTS, FeatureCache
+    from layersim.features.dataset import CorpusFeatures
+    from layersim.features.resume import is_otherwise, refuse_other_shards
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.link(file, folder / "part-00000.h5")
+        is_otherwise(folder, {"width": 4})
+        refuse_other_shards(folder, {})
+        found = FeatureCache.open(folder)
+        read: list[object] = [found.table, found.phones, found.width, found.layers]
+        for product in PRODUCTS[: 4 if found.has_middle else 3] if found.phone_set else PRODUCTS[:2]:
+            for layer in found.frame_layers:
+                read.append(found.read(product, layer))
+                read += list(found.chunks(product, layer))
+        if found.provenance.get("store") == "frames":
+            read += [found.frames(key) for key in found.keys]
+        corpus = CorpusFeatures("x", found.table, found, found.phone_set)
+        return read, corpus.phones, read_manifest
 
 
 def main() -> None:

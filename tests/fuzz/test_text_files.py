@@ -45,12 +45,18 @@ def mfa_json(folder: Path) -> bytes:
 
 
 def mfa_csv(folder: Path) -> bytes:
-    rows = [f"{start},{end},{label},{kind},s0\n" for start, end, label in PHONES for kind in ("words", "phones")]
+    rows = [
+        f"{start},{end},{label},{kind},s0\n" for start, end, label in PHONES for kind in ("words", "phones")
+    ]
     return ("Begin,End,Label,Type,Speaker\n" + "".join(rows)).encode()
 
 
 def phone_table(folder: Path) -> bytes:
-    rows = [f"{name}\t{start:.6f}\t{end:.6f}\t{label}\n" for name in ("u00", "u01") for start, end, label in PHONES]
+    rows = [
+        f"{name}\t{start:.6f}\t{end:.6f}\t{label}\n"
+        for name in ("u00", "u01")
+        for start, end, label in PHONES
+    ]
     return ("utterance_id\tstart\tend\tphone\n" + "".join(rows)).encode()
 
 
@@ -69,7 +75,9 @@ def label_map(folder: Path) -> bytes:
 
 
 def workspace(folder: Path) -> bytes:
-    entry = CorpusEntry(manifest=folder / "a.csv", audio_root=folder, alignments=folder / "phones", phone_set="arpabet")
+    entry = CorpusEntry(
+        manifest=folder / "a.csv", audio_root=folder, alignments=folder / "phones", phone_set="arpabet"
+    )
     Workspace.create(folder, "microsoft/wavlm-base-plus", {"a": entry, "b": entry})
     tables = (
         '\n[align]\nseed = 3\n[extract]\nstore = "pooled"\nlimit = 20\nseed = 1\n[rank]\nmetric = "pairwise"\n'
