@@ -3,13 +3,16 @@
 A *form* says what a document must have, no more: the entries of a mapping by their names, ``[form]`` for a
 list of such, ``{...: form}`` for a mapping with any names, a tuple for one of several forms (with ``...``
 among them the entry may be missing), None, and the types `str`, `bool`, `int`, `float` (any finite number),
-`dict` and `list`.
+`dict`, `list` and `object` (anything).
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,8 @@ from layersim.errors import LayersimError
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+
+    import pandas as pd
 
 _DEEPEST = 100  # brackets in brackets: our own documents have six, and Python gives up at about a thousand
 _LARGEST = 1e300  # of whole numbers, which may be beyond any float
@@ -81,6 +86,39 @@ def read_toml(file: Path | Traversable, what: str = "") -> dict[str, Any]:
     except (OSError, ValueError, RecursionError, TOMLKitError) as error:
         raise LayersimError(f"{file}: {what and f'{what} '}cannot be read as TOML: {error}.") from None
     return document
+
+
+def read_frame(file: Path | Traversable, text: Sequence[str], advice: str) -> pd.DataFrame:
+    """Read a CSV table that layersim wrote; empty cells are empty texts.
+
+    Parameters
+    ----------
+    text : sequence of str
+        Columns that it must have, and that are text whatever they look like.
+    advice : str
+        What to do, the end of the message.
+
+    Raises
+    ------
+    LayersimError
+        If it cannot be read, a row is longer or shorter than the header, or a column is missing.
+    """
+    import pandas as pd
+
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            content = stream.read()
+        rows = [len(row) for row in csv.reader(StringIO(content, newline="")) if row]
+        if set(rows) - set(rows[:1]):  # pandas would make an index of the cells that are too many
+            raise ValueError("its rows are not of one length")
+        table = pd.read_csv(
+            StringIO(content, newline=""), dtype=dict.fromkeys(text, str), keep_default_na=False
+        )
+    except (OSError, ValueError, csv.Error, pd.errors.ParserError) as error:
+        raise LayersimError(f"{file}: cannot be read: {error}. {advice}") from None
+    if missing := [column for column in text if column not in table]:
+        raise LayersimError(f"{file}: no column {', '.join(missing)}. {advice}")
+    return table
 
 
 def require_form(document: Any, form: Any, where: str, advice: str) -> None:
@@ -160,7 +198,7 @@ def _is(value: Any, kind: Any) -> bool:
     if kind is None:
         return value is None
     if isinstance(value, bool):
-        return kind is bool
+        return kind in (bool, object)
     return isinstance(value, (int, float) if kind is float else kind)
 
 

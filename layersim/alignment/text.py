@@ -1,4 +1,4 @@
-"""Text files and tables as aligners, Praat and spreadsheets write them: UTF-8, or UTF-16 with its byte order mark."""
+"""Text files and tables as aligners, Praat and spreadsheets write them: UTF-8, or UTF-16 with its mark."""
 
 from __future__ import annotations
 

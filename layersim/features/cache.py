@@ -83,8 +83,8 @@ class FeatureCache:
         if len(found) != shards or found != list(range(len(found))):
             there = len({number for number in found if 0 <= number < shards})
             raise StageMissingError(
-                f"{folder}: {there} of {shards} shards are there. Finish them first: layersim extract goes on "
-                "where it stopped."
+                f"{folder}: {there} of {shards} shards are there. Finish them first: layersim extract goes "
+                "on where it stopped."
             )
         return cls(folder, provenance, tuple(files), tuple(utterances), tuple(phones))
 

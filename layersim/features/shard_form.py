@@ -1,9 +1,9 @@
 """Whether an open shard is what its name says: a file from elsewhere, or a damaged one, can claim anything.
 
-What is looked at costs nothing against reading: names, types, shapes and how much of the file each dataset has.
-Nothing is followed out of the file (links, external storage, virtual datasets), and nothing is larger in memory
-than the file is on disk, so that reading it is safe. That the values are those that were written only a checksum
-can say.
+What is looked at costs little against reading: names, types, shapes and how much of the file each dataset
+has. Nothing is followed out of the file (links, external storage, virtual datasets), and nothing is larger in
+memory than the file is on disk. That the values are those that were written only a checksum can say; and
+libhdf5 itself can hang or crash on damaged metadata, which only a look at the bytes before can spare it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _PROVENANCE = {
     "frame_layers": [str],
     "width": int,
     "middle": bool,
-    "phone_set": (str, None, ...),
-    "selection": ({"limit": int, "seed": int}, str, ...),
-    "manifest_sha256": (str, ...),
-    "encoder": (dict, ...),
+    "phone_set": (str, None),
+    "selection": (str, {"limit": int, "seed": int}),
+    "manifest_sha256": str,
+    "encoder": {"checkpoint": str},
     "store": (str, ...),
     "shape": ([int], ...),
 }  # form; see layersim.documents

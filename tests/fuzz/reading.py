@@ -280,13 +280,117 @@ def cache(file: Path) -> object:
         found = FeatureCache.open(folder)
         read: list[object] = [found.table, found.phones, found.width, found.layers]
         for product in PRODUCTS[: 4 if found.has_middle else 3] if found.phone_set else PRODUCTS[:2]:
-            for layer in found.frame_layers:
-                read.append(found.read(product, layer))
-                read += list(found.chunks(product, layer))
+            read.append(found.read(product, found.frame_layers[-1]))
+        read += list(found.chunks("utterance/mean", found.layers[0]))
         if found.provenance.get("store") == "frames":
-            read += [found.frames(key) for key in found.keys]
+            read += [found.frames(key) for key in found.keys[:2]]
         corpus = CorpusFeatures("x", found.table, found, found.phone_set)
         return read, corpus.phones, read_manifest
+
+
+@_reader
+def ranking(file: Path) -> object:
+    from layersim.adaptation.anchors import choose_anchors
+    from layersim.errors import LayersimError
+    from layersim.similarity.write import _remove_earlier
+
+    found: list[object] = []
+    for word in ("auto", "best", "worst"):
+        try:
+            found.append(choose_anchors(word, ("0", "1", "2", "3"), lambda kind: file).to_json())
+        except LayersimError:
+            pass
+    with tempfile.TemporaryDirectory() as name:
+        os.link(file, Path(name, "run.json"))
+        _remove_earlier(Path(name))
+    json.dumps(found, ensure_ascii=False).encode()
+    return found
+
+
+@_reader
+def run_json(file: Path) -> object:
+    """What later stages read of the run.json of every stage."""
+    import pandas as pd
+
+    from layersim.adaptation.anchors import Anchors
+    from layersim.adaptation.opening import refuse_stale
+    from layersim.alignment.align import AlignConfig
+    from layersim.alignment.outputs import find_outputs, is_complete
+    from layersim.alignment.result import AlignResult
+    from layersim.errors import LayersimError
+    from layersim.provenance import run_changes
+    from layersim.settings import resolve_settings
+    from layersim.workspace import read_json
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.link(file, folder / "run.json")
+        for empty in ("phones.csv", "words.csv", "utterances.csv", "emotions.csv"):
+            (folder / empty).touch()
+        anchors = Anchors("auto", ("1",), "", {"file": str(folder / "ranking.json"), "label_free": False})
+        uses: tuple[Callable[[], object], ...] = (
+            lambda: run_changes(folder, resolve_settings(AlignConfig), {"a": "b"}),
+            lambda: is_complete(folder),
+            lambda: find_outputs(folder),
+            lambda: refuse_stale(anchors, ()),  # type: ignore[arg-type]
+        )
+        for use in uses:
+            try:
+                use()
+            except LayersimError:
+                pass
+        if (found := find_outputs(folder)) is not None:
+            table = pd.DataFrame(
+                columns=["corpus", "utterance_id", "path", "start", "end", "text", "language"]
+            )
+            try:
+                found.refuse_if_stale("a", table)
+            except LayersimError:
+                pass
+            return AlignResult.from_json(read_json(folder / "run.json")["results"]).to_table()
+    return None
+
+
+@_reader
+def metrics(file: Path) -> object:
+    from layersim.adaptation.train import _read_metrics
+
+    with tempfile.TemporaryDirectory() as name:
+        os.link(file, Path(name, "metrics.json"))
+        return _read_metrics(Path(name))
+
+
+@_reader
+def predictions(file: Path) -> object:
+    from layersim.adaptation.run import read_predictions
+    from layersim.errors import LayersimError
+    from layersim.report.gain import read_runs
+
+    with tempfile.TemporaryDirectory() as name:
+        os.link(file, Path(name, "predictions.csv"))
+        try:
+            read_runs([Path(name)])
+        except LayersimError:
+            pass
+        return read_predictions(Path(name))
+
+
+@_reader
+def model(file: Path) -> object:
+    import torch
+
+    from layersim.adaptation.model_file import load_model
+
+    found = load_model(file)
+    shape = (2, len(found.description.layers), found.description.width)
+    return found.network(found.statistics.apply(torch.zeros(shape)))
+
+
+@_reader
+def published_figures(file: Path) -> object:
+    from layersim.comparison.published import _read_figures
+
+    return _read_figures(file)
 
 
 def main() -> None:

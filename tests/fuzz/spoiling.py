@@ -32,7 +32,8 @@ def refuse_faults(
     for number, data in enumerate(good):
         file = folder / f"{reader}-good-{number}"
         file.write_bytes(data)
-        assert (process.warm if not number else process.read)(reader, file) == "read", (reader, number)
+        answer = (process.warm if not number else process.read)(reader, file)
+        assert answer == "read", f"good file {number} of {reader}: {answer}"
     file = folder / reader
 
     def check(data: bytes) -> None:
