@@ -106,14 +106,12 @@ def read_frame(file: Path | Traversable, text: Sequence[str], advice: str) -> pd
     import pandas as pd
 
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            content = stream.read()
+        content = file.read_bytes().decode("utf-8")
         rows = [len(row) for row in csv.reader(StringIO(content, newline="")) if row]
         if set(rows) - set(rows[:1]):  # pandas would make an index of the cells that are too many
             raise ValueError("its rows are not of one length")
-        table = pd.read_csv(
-            StringIO(content, newline=""), dtype=dict.fromkeys(text, str), keep_default_na=False
-        )
+        dtype = dict.fromkeys(text, str)
+        table = pd.read_csv(StringIO(content, newline=""), dtype=dtype, keep_default_na=False)
     except (OSError, ValueError, csv.Error, pd.errors.ParserError) as error:
         raise LayersimError(f"{file}: cannot be read: {error}. {advice}") from None
     if missing := [column for column in text if column not in table]:
@@ -167,8 +165,10 @@ def _fault(document: Any) -> str | None:
     return None
 
 
-_NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a number", dict: "a table",
-          list: "a list", None: "nothing"}  # fmt: skip
+_NAMES: dict[Any, str] = {
+    str: "text", bool: "true or false", int: "a whole number", float: "a number", dict: "a table",
+    list: "a list", None: "nothing",
+}  # fmt: skip
 
 
 def _misfit(value: Any, form: Any, name: str) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
 from reading import ReaderProcess
 
 settings.register_profile("long", max_examples=20_000)

@@ -1,6 +1,6 @@
 """Strategies that spoil a real file: bytes, numbers, words, encodings, JSON values.
 
-Each takes one or several whole files and gives the bytes of a spoilt one; a few operations on top of each other.
+Each takes one or several whole files and gives the bytes of a spoilt one.
 """
 
 from __future__ import annotations
@@ -14,20 +14,99 @@ from typing import Any
 from hypothesis import strategies as st
 
 NUMBERS = (
-    b"", b"0", b"-0.0", b"-1", b"0.5", b"1e400", b"-1e400", b"1e308", b"1e-320", b"nan", b"inf", b"-Infinity",
-    b"1000000000000", b"9223372036854775808", b"1" * 400, b"9" * 5000, b"1e", b"0x10", b"1_0", b"1,5",
-    "\u0663\u0661".encode(), "\u00b2".encode(), b"007", b"true", b"2020-13-45", b"1970-01-01T25:61:61Z",
-)  # fmt: skip
+    b"",
+    b"0",
+    b"-0.0",
+    b"-1",
+    b"0.5",
+    b"1e400",
+    b"-1e400",
+    b"1e308",
+    b"1e-320",
+    b"nan",
+    b"inf",
+    b"-Infinity",
+    b"1000000000000",
+    b"9223372036854775808",
+    b"1" * 400,
+    b"9" * 5000,
+    b"1e",
+    b"0x10",
+    b"1_0",
+    b"1,5",
+    "\u0663\u0661".encode(),
+    "\u00b2".encode(),
+    b"007",
+    b"true",
+    b"2020-13-45",
+    b"1970-01-01T25:61:61Z",
+)
 WORDS = (
-    b"", b" ", b"a" * 300, b"x" * 200_000, b"\0", b"a\0b", "\u0301".encode() * 300, b"..", b"../../etc/passwd",
-    b"/etc/passwd", b"/", b"~", b"~nobody-at-all/x", b"phones", b"words", b"train", b"all", b"null", b"[]", b"{}",
-    b'"', b'""', b"'''", b"\\", b"\\ud800", b"\\u0000", b"%s", b"#", b";;;", b"\xed\xa0\x80", b"\xff", b"\r",
-    b"\xe2\x80\xa8", b"=", b"[[", b"[a.b]", b"a.b.c = 1",
-)  # fmt: skip
+    b"",
+    b" ",
+    b"a" * 300,
+    b"x" * 200_000,
+    b"\0",
+    b"a\0b",
+    "\u0301".encode() * 300,
+    b"..",
+    b"../../etc/passwd",
+    b"/etc/passwd",
+    b"/",
+    b"~",
+    b"~nobody-at-all/x",
+    b"phones",
+    b"words",
+    b"train",
+    b"all",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"',
+    b'""',
+    b"'''",
+    b"\\",
+    b"\\ud800",
+    b"\\u0000",
+    b"%s",
+    b"#",
+    b";;;",
+    b"\xed\xa0\x80",
+    b"\xff",
+    b"\r",
+    b"\xe2\x80\xa8",
+    b"=",
+    b"[[",
+    b"[a.b]",
+    b"a.b.c = 1",
+)
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1.5, 10**400, 10**12, float("nan"), float("inf"), "", "a", "\0", "\ud800", "x" * 300,
-    "/etc/passwd", [], [[]], [None], [1, "a"], ["1", "1"], {}, {"": {}}, {"layer": 1}, [{"name": 1}],
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    10**400,
+    10**12,
+    float("nan"),
+    float("inf"),
+    "",
+    "a",
+    "\0",
+    "\ud800",
+    "x" * 300,
+    "/etc/passwd",
+    [],
+    [[]],
+    [None],
+    [1, "a"],
+    ["1", "1"],
+    {},
+    {"": {}},
+    {"layer": 1},
+    [{"name": 1}],
+)
 _NUMBER = re.compile(rb"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _WORD = re.compile(rb'[^\s,;:="\[\]{}]+')
 
@@ -37,10 +116,15 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 def nested(count: int = 100_000) -> list[bytes]:
     """What readers by recursive descent break their neck on."""
     return [
-        b"[" * count, b"[" * count + b"]" * count, b'{"a":' * count, b'{"tiers":' + b"[" * count,
-        b"a = " + b"[" * count, b"a = " + b"{b=" * count, b".".join([b"a"] * count) + b" = 1",
+        b"[" * count,
+        b"[" * count + b"]" * count,
+        b'{"a":' * count,
+        b'{"tiers":' + b"[" * count,
+        b"a = " + b"[" * count,
+        b"a = " + b"{b=" * count,
+        b".".join([b"a"] * count) + b" = 1",
         b"[" + b".".join([b"a"] * count) + b"]",
-    ]  # fmt: skip
+    ]
 
 
 def whole_files(data: bytes) -> Iterator[bytes]:
@@ -91,10 +175,33 @@ def whole_files(data: bytes) -> Iterator[bytes]:
 
 
 TOML_VALUES = (
-    "5", "-1", "1e400", "nan", "9" * 400, "true", "[]", "{}", "[{}]", '["a", 1]', "[[]]", '""', '"."', '".."', '"/"',
-    '"~nobody-at-all/x"', '"\\u0000"', '"a\\u0000b"', f'"{"y" * 5000}"', f'"{"y/" * 5000}"', '"/etc/passwd"',
-    "1979-05-27T07:32:00Z", "07:32:00", "{a.b = 1}", '"""\na"""', '"x" # y',
-)  # fmt: skip
+    "5",
+    "-1",
+    "1e400",
+    "nan",
+    "9" * 400,
+    "true",
+    "[]",
+    "{}",
+    "[{}]",
+    '["a", 1]',
+    "[[]]",
+    '""',
+    '"."',
+    '".."',
+    '"/"',
+    '"~nobody-at-all/x"',
+    '"\\u0000"',
+    '"a\\u0000b"',
+    f'"{"y" * 5000}"',
+    f'"{"y/" * 5000}"',
+    '"/etc/passwd"',
+    "1979-05-27T07:32:00Z",
+    "07:32:00",
+    "{a.b = 1}",
+    '"""\na"""',
+    '"x" # y',
+)
 
 
 def toml_values(data: bytes) -> Iterator[bytes]:

@@ -1,12 +1,13 @@
 """Reads spoilt files in a process of its own, which may crash, hang or be refused memory.
 
-Run as a script it takes lines ``["reader", "file"]`` and answers each with one line: ``read``, ``refused: ...``
-for a LayersimError, or ``fault: ...`` for anything else. A reader's first file is a good one: what it imports
+Run as a script it takes lines ``["reader", "file"]`` and answers each with one line: ``read``,
+``refused: ...`` for a LayersimError, or ``fault: ...`` for anything else. A reader's first file is a good one: what it imports
 and keeps is there before memory is rationed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -70,9 +71,12 @@ class ReaderProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         self._asked = False
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )  # fmt: skip
+        )
         return self._process
 
     def _stop(self) -> None:
@@ -95,10 +99,8 @@ def manifest(file: Path) -> object:
 
     table = read_manifest(file)
     for use in (lambda: apply_fold(table, folds("emodb")[0]), lambda: assign_splits(table)):
-        try:
+        with contextlib.suppress(LayersimError):
             use()
-        except LayersimError:
-            pass
     return manifest_sha256(table)
 
 
@@ -124,12 +126,25 @@ def corpus_folder(file: Path) -> object:
         (folder / "Transcripts").mkdir()
         (folder / "dialog/EmoEvaluation").mkdir(parents=True)
         (folder / "dialog/transcriptions").mkdir(parents=True)
-        places = ("0011.txt", "VideoDemographics.csv", "labels_consensus.csv", "Transcripts/a.txt",
-                  "dialog/EmoEvaluation/a.txt", "dialog/transcriptions/a.txt")  # fmt: skip
+        places = (
+            "0011.txt",
+            "VideoDemographics.csv",
+            "labels_consensus.csv",
+            "Transcripts/a.txt",
+            "dialog/EmoEvaluation/a.txt",
+            "dialog/transcriptions/a.txt",
+        )
         for place in places:
             os.link(file, folder / place)
-        audio = AudioFiles(["0011/Angry/0011_000351.wav", "wangzhe/angry/201.wav", "1001_DFA_ANG_XX.wav",
-                            "Ses01F_impro01_F000.wav", "MSP-PODCAST_0001_0008.wav"])  # fmt: skip
+        audio = AudioFiles(
+            [
+                "0011/Angry/0011_000351.wav",
+                "wangzhe/angry/201.wav",
+                "1001_DFA_ANG_XX.wav",
+                "Ses01F_impro01_F000.wav",
+                "MSP-PODCAST_0001_0008.wav",
+            ]
+        )
         for read in (
             *(
                 lambda layout=layout: read_named_files(layout, folder, audio)
@@ -138,10 +153,8 @@ def corpus_folder(file: Path) -> object:
             lambda: read_iemocap(folder, audio),
             lambda: read_podcast(folder, audio, "msp-podcast"),
         ):
-            try:
+            with contextlib.suppress(LayersimError):
                 read()
-            except LayersimError:
-                pass
     return None
 
 
@@ -157,10 +170,8 @@ def audio(file: Path) -> object:
     from layersim.corpus.audio import audio_samples, read_audio
     from layersim.errors import LayersimError
 
-    try:
+    with contextlib.suppress(LayersimError):
         audio_samples(file)
-    except LayersimError:
-        pass
     return read_audio(file)
 
 
@@ -251,10 +262,8 @@ def workspace(file: Path) -> object:
         os.link(file, Path(name, "layersim.toml"))
         found = Workspace.find(Path(name))
     for config in (AlignConfig, ExtractConfig, RankConfig, TrainConfig, CompareConfig, TuneConfig):
-        try:
+        with contextlib.suppress(LayersimError):
             found.settings(config).as_rows()
-        except LayersimError:
-            pass
     source, target = found.pair()
     found.corpus(source).manifest.is_file()
     return (
@@ -296,10 +305,8 @@ def ranking(file: Path) -> object:
 
     found: list[object] = []
     for word in ("auto", "best", "worst"):
-        try:
-            found.append(choose_anchors(word, ("0", "1", "2", "3"), lambda kind: file).to_json())
-        except LayersimError:
-            pass
+        with contextlib.suppress(LayersimError):
+            found.append(choose_anchors(word, ("0", "1", "2", "3"), lambda _: file).to_json())
     with tempfile.TemporaryDirectory() as name:
         os.link(file, Path(name, "run.json"))
         _remove_earlier(Path(name))
@@ -335,18 +342,14 @@ def run_json(file: Path) -> object:
             lambda: refuse_stale(anchors, ()),  # type: ignore[arg-type]
         )
         for use in uses:
-            try:
+            with contextlib.suppress(LayersimError):
                 use()
-            except LayersimError:
-                pass
         if (found := find_outputs(folder)) is not None:
             table = pd.DataFrame(
-                columns=["corpus", "utterance_id", "path", "start", "end", "text", "language"]
+                columns=["utterance_id", "path", "start", "end", "text", "language", "speaker", "emotion"]
             )
-            try:
+            with contextlib.suppress(LayersimError):
                 found.refuse_if_stale("a", table)
-            except LayersimError:
-                pass
             return AlignResult.from_json(read_json(folder / "run.json")["results"]).to_table()
     return None
 
@@ -368,10 +371,8 @@ def predictions(file: Path) -> object:
 
     with tempfile.TemporaryDirectory() as name:
         os.link(file, Path(name, "predictions.csv"))
-        try:
+        with contextlib.suppress(LayersimError):
             read_runs([Path(name)])
-        except LayersimError:
-            pass
         return read_predictions(Path(name))
 
 

@@ -12,44 +12,94 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from mutations import mutated, mutated_bytes, mutated_json, nested, whole_files
-from reading import ReaderProcess
 from safetensors.torch import load_file, save
-from spoiling import refuse_faults
 
 from layersim.adaptation.model_file import ModelDescription, TrainedModel, save_model
 from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.standardise import Statistics
+from mutations import mutated, mutated_bytes, mutated_json, nested, whole_files
+from reading import ReaderProcess
+from spoiling import refuse_faults
 
 EMOTION = {
-    "emotion": "anger", "utterances": 3, "aligned": 2, "failed": 1, "flagged": 0, "share_failed": 0.25,
-    "share_flagged": 0.0, "log_likelihood_median": -60.5, "speech_share_mean": 0.75,
-}  # fmt: skip
+    "emotion": "anger",
+    "utterances": 3,
+    "aligned": 2,
+    "failed": 1,
+    "flagged": 0,
+    "share_failed": 0.25,
+    "share_flagged": 0.0,
+    "log_likelihood_median": -60.5,
+    "speech_share_mean": 0.75,
+}
 ALIGNED = {
-    "corpus": "a", "folder": "/a", "aligner": "builtin", "aligner_version": "1", "phone_set": "arpabet",
-    "pronunciations": {"en": "espeak-ng"}, "utterances": 3, "aligned": 0, "failed": 1, "flagged": 0,
-    "machine_texts": 0, "hours": 0.25, "phones": 30, "words": 9, "words_unknown": 1, "unknown": {"ö": 1},
-    "log_likelihood_median": -60.5, "flags": {}, "failures": {"no text": 1}, "by_emotion": [EMOTION],
-    "elapsed_seconds": 2.5, "notes": ["a note"], "real_time": None, "files": ["ranking.json"],
-}  # fmt: skip
+    "corpus": "a",
+    "folder": "/a",
+    "aligner": "builtin",
+    "aligner_version": "1",
+    "phone_set": "arpabet",
+    "pronunciations": {"en": "espeak-ng"},
+    "utterances": 3,
+    "aligned": 0,
+    "failed": 1,
+    "flagged": 0,
+    "machine_texts": 0,
+    "hours": 0.25,
+    "phones": 30,
+    "words": 9,
+    "words_unknown": 1,
+    "unknown": {"ö": 1},
+    "log_likelihood_median": -60.5,
+    "flags": {},
+    "failures": {"no text": 1},
+    "by_emotion": [EMOTION],
+    "elapsed_seconds": 2.5,
+    "notes": ["a note"],
+    "real_time": None,
+    "files": ["ranking.json"],
+}
 RUN = {
-    "command": "layersim align", "when": "2026-01-01T00:00:00+00:00", "corpus": "a",
+    "command": "layersim align",
+    "when": "2026-01-01T00:00:00+00:00",
+    "corpus": "a",
     "settings": [{"name": "seed", "value": 0, "origin": "default", "meaning": "of what is random"}],
-    "inputs": {"recordings": "ab", "texts": "cd"}, "versions": {"python": "3.11"}, "notes": [],
+    "inputs": {"recordings": "ab", "texts": "cd"},
+    "versions": {"python": "3.11"},
+    "notes": [],
     "results": {name: value for name, value in ALIGNED.items() if name != "files"},
-}  # fmt: skip
+}
 RANKING = {
-    "source": "a", "target": "b", "metric": "pairwise", "features": "centred", "emotions": ["anger", "fear"],
-    "group": ["1", "2"], "best": "1", "worst": ["3"], "resolved": False, "results": {"files": ["layers.csv"]},
-}  # fmt: skip
+    "source": "a",
+    "target": "b",
+    "metric": "pairwise",
+    "features": "centred",
+    "emotions": ["anger", "fear"],
+    "group": ["1", "2"],
+    "best": "1",
+    "worst": ["3"],
+    "resolved": False,
+    "results": {"files": ["layers.csv"]},
+}
 METRICS = {
-    "method": "la", "seed": 0, "layers": ["1", "2"], "best_epoch": 3, "epochs": 5,
+    "method": "la",
+    "seed": 0,
+    "layers": ["1", "2"],
+    "best_epoch": 3,
+    "epochs": 5,
     "target_test": {
-        "uar": 0.5, "wa": 0.5, "macro_f1": 0.5, "speakers": 2, "utterances": 8, "chance": {"uar": 0.25},
-        "recalls": {"anger": 0.5, "fear": None}, "uar_interval": {"low": 0.25, "high": 0.75},
+        "uar": 0.5,
+        "wa": 0.5,
+        "macro_f1": 0.5,
+        "speakers": 2,
+        "utterances": 8,
+        "chance": {"uar": 0.25},
+        "recalls": {"anger": 0.5, "fear": None},
+        "uar_interval": {"low": 0.25, "high": 0.75},
     },
-    "source_validation": {"uar": 0.5, "counts": {"anger": 3}}, "domain": {"domain_accuracy": 0.5}, "details": {},
-}  # fmt: skip
+    "source_validation": {"uar": 0.5, "counts": {"anger": 3}},
+    "domain": {"domain_accuracy": 0.5},
+    "details": {},
+}
 DOCUMENTS: dict[str, Any] = {"run_json": RUN, "ranking": RANKING, "metrics": METRICS}
 
 
@@ -93,9 +143,20 @@ def test_a_spoilt_model_is_read_or_refused(process: ReaderProcess, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("entry", "value"),
-    [("width", 10**12), ("projection", 10**12), ("width", -6), ("layers", ["1"] * 10**5), ("layers", []),
-     ("classes", []), ("classes", "abc"), ("encoder", None), ("format", "1"), ("format", 2), ("nobody", 1)],
-)  # fmt: skip
+    [
+        ("width", 10**12),
+        ("projection", 10**12),
+        ("width", -6),
+        ("layers", ["1"] * 10**5),
+        ("layers", []),
+        ("classes", []),
+        ("classes", "abc"),
+        ("encoder", None),
+        ("format", "1"),
+        ("format", 2),
+        ("nobody", 1),
+    ],
+)
 def test_a_model_whose_description_is_of_another_is_refused(
     entry: str, value: Any, process: ReaderProcess, tmp_path: Path
 ) -> None:
