@@ -1,8 +1,8 @@
 """Reads spoilt files in a process of its own, which may crash, hang or be refused memory.
 
 Run as a script it takes lines ``["reader", "file"]`` and answers each with one line: ``read``,
-``refused: ...`` for a LayersimError, or ``fault: ...`` for anything else. A reader's first file is a good one: what it imports
-and keeps is there before memory is rationed.
+``refused: ...`` for a LayersimError, or ``fault: ...`` for anything else. A reader's first file is a good
+one: what it imports and keeps is there before memory is rationed.
 """
 
 from __future__ import annotations

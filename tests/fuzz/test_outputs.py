@@ -111,7 +111,8 @@ def test_a_spoilt_document_is_read_or_refused(reader: str, process: ReaderProces
 
 
 def test_a_spoilt_prediction_table_is_read_or_refused(process: ReaderProcess) -> None:
-    good = b'utterance,speaker,emotion,predicted,anger,fear\na/u1,01,anger,fear,0.25,0.75\n"a/u,2",02,fear,fear,0,1\n'
+    good = b"utterance,speaker,emotion,predicted,anger,fear\n"
+    good += b'a/u1,01,anger,fear,0.25,0.75\n"a/u,2",02,fear,fear,0,1\n'
     refuse_faults(process, "predictions", [good], whole_files(good), mutated([good]))
 
 

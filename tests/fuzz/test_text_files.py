@@ -99,7 +99,7 @@ def workspace(folder: Path) -> bytes:
     )
     Workspace.create(folder, "microsoft/wavlm-base-plus", {"a": entry, "b": entry})
     tables = (
-        '\n[align]\nseed = 3\n[extract]\nstore = "pooled"\nlimit = 20\nseed = 1\n[rank]\nmetric = "pairwise"\n'
+        '\n[align]\nseed = 3\n[extract]\nstore = "pooled"\nlimit = 20\n[rank]\nmetric = "pairwise"\n'
         'permutations = 100\nemotions = ["anger", "sadness"]\n[train]\nbatch = 32\ngamma = 1e-1\n'
         '[train.la]\ngamma = 10.0\n[compare]\nmethods = ["la", "cc"]\n[tune]\ntrials = 5\n'
     )
@@ -129,7 +129,8 @@ def mfa_output(folder: Path) -> bytes:
 
 
 def transcripts(folder: Path) -> bytes:
-    return b'utterance_id,path,start,end,language,model,text\nu1,a.wav,,,en,whisper,"say, it"\nu2,a.wav,0.5,1,en,w,x\n'
+    header = b"utterance_id,path,start,end,language,model,text\n"
+    return header + b'u1,a.wav,,,en,whisper,"say, it"\nu2,a.wav,0.5,1,en,w,x\n'
 
 
 WRITERS: dict[str, Callable[[Path], bytes]] = {
