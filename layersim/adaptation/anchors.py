@@ -44,8 +44,11 @@ _NAMES: dict[Kind, str] = {
 }
 _SETS = {"auto": "group", "best": "best", "worst": "worst"}  # word -> key of ranking.json
 _RANKING = {  # form of what is read of it beside the layers
-    "metric": (str, ...), "features": (str, ...), "emotions": ([str], ...), "resolved": (bool, ...),
-}  # fmt: skip
+    "metric": (str, None, ...),
+    "features": (str, None, ...),
+    "emotions": ([str], None, ...),
+    "resolved": (bool, None, ...),
+}
 _FORMS = (
     "auto, best, worst (each also with :phoneme or :label-free), all, random:SEED, or a list of layers such "
     "as 8,9,11"
