@@ -29,5 +29,5 @@ def process() -> Iterator[ReaderProcess]:
 @pytest.fixture(scope="session")
 def real(pytestconfig: pytest.Config) -> Path | None:
     """The folder of real files beside the repository, None where there is none."""
-    folder = pytestconfig.rootpath.parent.parent / "shared"
+    folder = pytestconfig.rootpath.parent / "shared"
     return folder if (folder / "mfa_run").is_dir() else None
