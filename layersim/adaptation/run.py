@@ -18,6 +18,7 @@ from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.pair import PairData
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.task import Learned
+from layersim.documents import read_frame, require_form
 from layersim.errors import LayersimError
 from layersim.figures.confusion import confusion_matrix
 from layersim.figures.curves import training_curves
@@ -97,6 +98,8 @@ class Run:
         if not (self.folder / RUN).is_file():
             return ""
         found = read_json(self.folder / RUN)
+        form = {"results": ({"files": ([str], ...), "request": (dict, ...)}, ...), "inputs": (dict, ...)}
+        require_form(found, form, str(self.folder / RUN), "Replace it, and all like it, with --force.")
         results = found.get("results", {})
         if not all((self.folder / name).is_file() for name in results.get("files", ())):
             return ""
@@ -242,9 +245,15 @@ class Run:
 
 
 def read_predictions(folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
-    """Read back a run's prediction table."""
+    """Read back a run's prediction table.
+
+    Raises
+    ------
+    LayersimError
+        If it is gone, no table, or lacks a column.
+    """
     names = ("utterance", "speaker", "emotion", "predicted")
-    return pd.read_csv(folder / name, dtype=dict.fromkeys(names, str), keep_default_na=False)
+    return read_frame(folder / name, names, "Make it again with --force.")
 
 
 def _at_best(learned: Learned | LearnedFromAudio) -> dict[str, float | None]:

@@ -34,6 +34,7 @@ from layersim.adaptation.opening import (
 from layersim.adaptation.result import MethodResult, TrainResult
 from layersim.adaptation.run import METRICS, Run, read_predictions
 from layersim.adaptation.settings import TrainConfig
+from layersim.documents import require_form
 from layersim.errors import LayersimError, UsageError
 from layersim.metrics import FEW_SPEAKERS
 from layersim.settings import FLAG, Settings
@@ -235,6 +236,8 @@ def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
     if not file.is_file():
         return document
     earlier = read_json(file)
+    form = {"methods": ([{"folder": str}], ...), "anchors": (dict, None, ...)}
+    require_form(earlier, form, str(file), "Delete it: it says again what the runs' folders hold.")
     if any(earlier.get(key) != document[key] for key in ("encoder", "emotions", "counts")):
         return document
     present = {method["folder"] for method in document["methods"]}
@@ -290,6 +293,27 @@ def collect(method: Method, folder: Path, config: TrainConfig, classes: Sequence
     folders = [folder / method.folder / f"seed-{config.seed + number}" for number in range(config.seeds)]
     return MethodResult(
         method,
-        tuple(read_json(one / METRICS) for one in folders),
+        tuple(map(_read_metrics, folders)),
         uar_interval([read_predictions(one) for one in folders], classes, config.bootstraps),
     )
+
+
+_METRICS = {
+    "seed": int,
+    "target_test": {
+        "uar": float, "wa": float, "macro_f1": float, "speakers": int, "utterances": int,
+        "chance": {"uar": float}, "recalls": {...: (float, None)},
+        "uar_interval": ({"low": float, "high": float}, None),
+    },
+    "source_validation": {"uar": float},
+    "domain": ({"domain_accuracy": (float, None)}, None),
+    "best_epoch": (int, None),
+    "epochs": (int, None),
+}  # fmt: skip
+"""Form of what is read back of a run's metrics; see `layersim.documents`."""
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    metrics = read_json(folder / METRICS)
+    require_form(metrics, _METRICS, str(folder / METRICS), "Train again with --force.")
+    return metrics

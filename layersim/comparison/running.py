@@ -29,6 +29,7 @@ from layersim.comparison.situations import Situation, all_pairs, parse_pair
 from layersim.comparison.tested import Unit
 from layersim.comparison.trial import shared_classes
 from layersim.comparison.units import missing_seeds, run_job
+from layersim.documents import require_form
 from layersim.errors import LayersimError, UsageError, summarise_faults
 from layersim.metrics import uar
 from layersim.settings import FLAG, Settings
@@ -186,6 +187,7 @@ def _rows(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
         for seed in job.seeds:
             folder = job.folder(seed)
             metrics = read_json(folder / METRICS)
+            require_form(metrics, _METRICS, str(folder / METRICS), "Make it again with --force.")
             test = metrics["test"]
             layers = sorted({tuple(trial["layers"]) for trial in metrics["trials"]})
             yield {
@@ -206,6 +208,16 @@ def _rows(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
                 "speakers": test["speakers"],
                 "folder": str(folder),
             }
+
+
+_METRICS = {
+    "test": {
+        "uar": float, "wa": float, "macro_f1": float, "utterances": int, "speakers": int,
+        "recalls": {...: (float, None)},
+    },
+    "trials": [{"layers": [str], "trial": str}],
+    "source_validation_uar": float,
+}  # form of what is read back of a unit's metrics; see layersim.documents  # fmt: skip
 
 
 def _reads_encoder(job: Job) -> bool:

@@ -18,6 +18,7 @@ import csv
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -76,7 +77,7 @@ def read_manifest(file: Path, outside_audio_root: bool = False) -> pd.DataFrame:
         raise ManifestError(
             f"{file}: unknown columns {', '.join(map(repr, unknown))}. Known: {', '.join(known)}."
         )
-    if twice := sorted({name for name in header if header.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
         raise ManifestError(f"{file}: the header names a column twice: {', '.join(twice)}.")
     numbers = [number for number, cells in records if any(cells)]
     rows = [cells for _, cells in records if any(cells)]
@@ -227,6 +228,12 @@ def _cell_faults(name: str, cell: str) -> list[str]:
     if not cell:
         return [f"{name} is empty. Fill it in or remove the row."] if name in _NEVER_EMPTY else []
     faults = []
+    if "\0" in cell and name in (
+        "corpus",
+        "utterance_id",
+        "path",
+    ):  # names of files and keys in HDF5 end there
+        faults.append(f"{name} {cell!r} has a NUL character. Remove it.")
     if name in _WORDS and cell != cell.strip():
         faults.append(f"{name} {cell!r} begins or ends with a space. Remove the space.")
     if name == "corpus" and "/" in cell:

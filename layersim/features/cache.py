@@ -25,6 +25,7 @@ import pandas as pd
 
 from layersim.errors import LayersimError, StageMissingError
 from layersim.features.provenance import refuse_other
+from layersim.features.shard_form import damage_refused
 from layersim.features.shard_heads import read_head, refuse_mixture
 from layersim.features.shards import open_shard, part_files
 
@@ -68,11 +69,11 @@ class FeatureCache:
         files = part_files(folder)
         if not files:
             raise StageMissingError(f"{folder}: holds no features. Make them first: layersim extract.")
-        heads = [read_head(file) for file in files]
+        heads = [read_head(file, whole=True) for file in files]
         refuse_mixture(heads)
         provenance, shards = heads[0].provenance, heads[0].shards
         refuse_other(folder, provenance, expected or {})
-        if [head.shard for head in heads] != list(range(shards)):
+        if len(heads) != shards or [head.shard for head in heads] != list(range(len(heads))):
             raise StageMissingError(
                 f"{folder}: {len(heads)} of {shards} shards are there. Finish them first: layersim extract "
                 "goes on where it stopped."
@@ -157,9 +158,10 @@ class FeatureCache:
         for file in self._files:
             with open_shard(file) as shard:
                 if group in shard:
-                    rows = shard[f"{group}/table"][:]
-                    for name in columns:
-                        parts[name].append(rows[name])
+                    with damage_refused(file):
+                        rows = shard[f"{group}/table"][:]
+                        for name in columns:
+                            parts[name].append(_decoded(rows[name]))
         return pd.DataFrame({
             name: _column(parts[name], kind) for name, kind in columns.items()
         })  # fmt: skip
@@ -293,8 +295,10 @@ class FeatureCache:
         for file, count in zip(self._files, self._utterances, strict=True):
             if row < count:
                 with open_shard(file) as shard:
-                    start, stop = shard["frame_offsets"][row : row + 2]
-                    return cast("npt.NDArray[np.float32]", shard["frames"][:, start:stop].astype(np.float32))
+                    with damage_refused(file):
+                        start, stop = shard["frame_offsets"][row : row + 2]
+                        frames = shard["frames"][:, start:stop]
+                    return cast("npt.NDArray[np.float32]", frames.astype(np.float32))
             row -= count
         raise ValueError(f"row {row} lies beyond the cache")
 
@@ -330,12 +334,16 @@ class FeatureCache:
 def _read_rows(file: Path, product: str, place: int | slice, rows: Rows) -> Vectors:
     """Read rows of one shard: the stretch that spans them at once, which HDF5 does 100 times faster."""
     first, last = int(rows.min()), int(rows.max())
-    with open_shard(file) as shard:
+    with open_shard(file) as shard, damage_refused(file):
         block = shard[product][first : last + 1, place]  # (rows, D), or (rows, K, D)
         return cast("Vectors", block[rows - first])
 
 
+def _decoded(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column
+
+
 def _column(parts: list[Any], kind: type) -> Any:
     if kind is str:
-        return [text for part in parts for text in np.char.decode(part, "utf-8").tolist()]
+        return [text for part in parts for text in part.tolist()]
     return np.concatenate([np.asarray(part, dtype=kind) for part in parts]) if parts else np.empty(0, kind)

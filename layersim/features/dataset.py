@@ -85,6 +85,11 @@ class CorpusFeatures:
             rows = phones["row"].to_numpy(dtype=np.int64)
         else:
             row_of = {key: row for row, key in enumerate(self.cache.keys)}
+            if strange := set(phones["utterance"].tolist()) - row_of.keys():
+                raise LayersimError(
+                    f"{self.cache.folder}: is damaged: it has phones of {min(strange)!r}, an utterance that "
+                    "it does not have. Make it again: layersim extract --force."
+                )
             rows = np.array([row_of[key] for key in phones["utterance"].tolist()], dtype=np.int64)
         return phones.assign(row=rows)[np.isin(rows, self.rows)]
 

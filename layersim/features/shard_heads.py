@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from layersim.errors import LayersimError, ProvenanceError
 from layersim.features.provenance import differences, refuse_other
+from layersim.features.shard_form import require_sound, whole_number
 from layersim.features.shards import (
     FAILED,
     MADE_AGAIN,
@@ -34,8 +35,13 @@ class ShardHead(NamedTuple):
     phones: int
 
 
-def read_head(file: Path) -> ShardHead:
+def read_head(file: Path, whole: bool = False) -> ShardHead:
     """Read what a shard says of itself.
+
+    Parameters
+    ----------
+    whole : bool
+        Look at the form of everything in it too, see `layersim.features.shard_form`.
 
     Raises
     ------
@@ -43,12 +49,14 @@ def read_head(file: Path) -> ShardHead:
         If it cannot be read, is not a shard, or has the name of another shard.
     """
     with open_shard(file) as shard:
-        group = shard["utterance"]
+        group, provenance = shard["utterance"], provenance_of(shard)
+        if whole:
+            require_sound(shard, provenance)
         head = ShardHead(
             file,
-            provenance_of(shard),
-            int(group.attrs["shard"]),
-            int(group.attrs["shards"]),
+            provenance,
+            whole_number(group, "shard"),
+            whole_number(group, "shards"),
             len(group["table"]),
             int(group["table"]["samples"].sum()),
             tuple(failed_of(shard)),

@@ -47,6 +47,7 @@ from layersim.errors import ClaimedError, LayersimError
 from layersim.features import claims
 from layersim.features.provenance import NO_LONGER_SAID, UNSAID
 from layersim.features.shard_file import USER_BLOCK, ShardFile, writing_to
+from layersim.features.shard_form import inner_dataset, text_attributes
 
 Array = npt.NDArray[Any]
 
@@ -318,8 +319,14 @@ def _flush(folder: Path) -> None:
 
 
 def provenance_of(shard: h5py.File) -> dict[str, Any]:
-    """Return the provenance that an open shard carries, without what only older versions said."""
-    said = {key: json.loads(value) for key, value in shard.attrs.items() if key not in NO_LONGER_SAID}
+    """Return the provenance that an open shard carries, without what only older versions said.
+
+    Raises
+    ------
+    LayersimError
+        If an attribute is no JSON.
+    """
+    said = {key: value for key, value in text_attributes(shard).items() if key not in NO_LONGER_SAID}
     return {**UNSAID, **said}
 
 
@@ -344,7 +351,7 @@ def open_shard(file: Path) -> Iterator[h5py.File]:
     """
     try:
         with h5py.File(file, "r") as shard:
-            if "utterance/table" not in shard:
+            if inner_dataset(shard, "utterance/table") is None:
                 raise LayersimError(f"{file}: is not a layersim cache. Move it out of the cache's folder.")
             yield shard
     except LayersimError:

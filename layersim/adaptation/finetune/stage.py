@@ -53,6 +53,7 @@ from layersim.adaptation.run import Run
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.standardise import Statistics
 from layersim.adaptation.train import anchor_notes, collect, data_notes, requests_of, summarise
+from layersim.documents import require_form
 from layersim.encoders.checkpoint import find_checkpoint
 from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError
@@ -178,6 +179,7 @@ def _refuse_begun_otherwise(run: Run, force: bool) -> None:
     if not file.is_file():
         return
     begun = read_json(file)
+    require_form(begun, {"request": dict, "inputs": dict}, str(file), f"Delete {file.parent}.")
     if changed := run.differences(begun["request"], begun["inputs"]):
         if not force:
             raise LayersimError(
