@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from layersim.features import resume, shards
+from layersim.features import shards
 from layersim.features.ahead import BackgroundWriting, Decoders
 
 
@@ -125,7 +125,7 @@ def test_a_full_disk_while_a_shard_is_written_stops_the_extraction_and_leaves_wh
         finish(self, rows)
         finished.append(rows)
 
-    monkeypatch.setattr(resume.ShardWriter, "finish", full)
+    monkeypatch.setattr(shards.ShardWriter, "finish", full)
     with pytest.raises(OSError, match="No space left"):
         small.extract_small(corpus.folder)
     assert [file.name for file in (corpus.folder / "cache").iterdir()] == ["part-00000.h5"]

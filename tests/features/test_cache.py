@@ -18,7 +18,14 @@ LAYERS = ["0", "1", "d1"]
 
 def provenance(**other):
     made = {"layers": LAYERS, "frame_layers": ["0", "1"], "width": WIDTH, "phone_set": "ipa"}
-    return {**made, "store": "pooled", "selection": "all", **other}
+    return {
+        **made,
+        "store": "pooled",
+        "selection": "all",
+        "manifest_sha256": "0",
+        "encoder": {"checkpoint": "tiny"},
+        **other,
+    }
 
 
 def write(folder, index, **other):

@@ -30,7 +30,15 @@ def rows(utterances: int, width: int = 4) -> ShardRows:
 
 
 def write(folder, index=0, width=4):
-    provenance = {"layers": ["0", "1", "2"], "frame_layers": [], "width": width, "phone_set": None}
+    provenance = {
+        "layers": ["0", "1", "2"],
+        "frame_layers": [],
+        "width": width,
+        "phone_set": None,
+        "selection": "all",
+        "manifest_sha256": "0",
+        "encoder": {"checkpoint": "tiny"},
+    }
     with ShardWriter(folder, index, 2, provenance) as writer:
         writer.finish(rows(3, width))
     return folder / f"part-{index:05d}.h5"

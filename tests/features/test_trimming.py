@@ -92,7 +92,9 @@ def test_full_and_trimmed_never_share_a_cache_and_older_caches_count_as_full(run
     ):
         run("full")
     (corpus.folder / "part-00000.h5").replace(corpus.folder / "cache/part-00000.h5")
-    with pytest.raises(ProvenanceError, match=r"whisper_window: the cache has 'trim', asked for 'full'"):
+    with pytest.raises(
+        ProvenanceError, match=r"whisper_window: this file has 'full', the other shards have 'trim'"
+    ):
         FeatureCache.open(corpus.folder / "cache")
 
 

@@ -199,7 +199,8 @@ def test_what_checksums_do_not_cover_is_found_too(workspace, cache, change, mess
 def test_utterances_that_failed_are_counted_and_expected(workspace, cache):
     def fail_first(shard):
         text = h5py.string_dtype("utf-8", 20)
-        failed = np.array([("tones/u03", "cannot be read")], [("utterance", text), ("reason", text)])
+        columns = [("utterance", text), ("place", "<i8"), ("reason", text)]
+        failed = np.array([("tones/u03", 0, "cannot be read")], columns)
         shard["utterance/failed"] = failed
         table, offsets = shard["utterance/table"][1:], shard["frame_offsets"][:]
         phones = shard["phone/table"][:]["utterance"] != b"tones/u03"

@@ -279,7 +279,7 @@ def cache(file: Path) -> object:
     from layersim.corpus.manifest import read_manifest
     from layersim.features.cache import PRODUCTS, FeatureCache
     from layersim.features.dataset import CorpusFeatures
-    from layersim.features.resume import is_otherwise, refuse_other_shards
+    from layersim.features.shard_heads import is_otherwise, refuse_other_shards
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
