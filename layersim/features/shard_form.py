@@ -129,14 +129,12 @@ def require_sound(shard: h5py.File, provenance: Mapping[str, Any]) -> tuple[int,
     """
     require_form(provenance, _PROVENANCE, shard.filename, _ADVICE)
     layers, frame_layers, width = (provenance[key] for key in ("layers", "frame_layers", "width"))
-    utterances = _require_table(shard, "utterance")
+    utterances = require_utterances(shard)
     if (shape := provenance.get("shape")) is not None:
         _require(shard, "utterance/values", (utterances, *shape), "f4")
     else:
         _require(shard, "utterance/mean", (utterances, len(layers), width), "f4")
         _require(shard, "utterance/std", (utterances, len(layers), width), "f4")
-    if inner_dataset(shard, "utterance/failed") is not None:
-        _require_table(shard, "utterance", name="failed")
     phones = 0
     if inner_dataset(shard, "phone/table") is not None:
         phones = _require_table(shard, "phone", {"middle_frames": "i"} if provenance["middle"] else {})
@@ -146,6 +144,19 @@ def require_sound(shard: h5py.File, provenance: Mapping[str, Any]) -> tuple[int,
     if provenance.get("store") == "frames":
         _require_frames(shard, utterances, len(frame_layers), width)
     return utterances, phones
+
+
+def require_utterances(shard: h5py.File) -> int:
+    """Refuse a shard whose tables of utterances are not what they should be; return how many it has.
+
+    Raises
+    ------
+    LayersimError
+        Saying what is wrong.
+    """
+    if inner_dataset(shard, "utterance/failed") is not None:
+        _require_table(shard, "utterance", name="failed")
+    return _require_table(shard, "utterance")
 
 
 def _require_table(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from layersim.errors import LayersimError, ProvenanceError
 from layersim.features.provenance import differences, refuse_other
-from layersim.features.shard_form import require_sound, whole_number
+from layersim.features.shard_form import inner_dataset, require_sound, require_utterances, whole_number
 from layersim.features.shards import (
     FAILED,
     MADE_AGAIN,
@@ -49,18 +49,23 @@ def read_head(file: Path, whole: bool = False) -> ShardHead:
         If it cannot be read, is not a shard, or has the name of another shard.
     """
     with open_shard(file) as shard:
-        group, provenance = shard["utterance"], provenance_of(shard)
+        provenance = provenance_of(shard)
         if whole:
-            require_sound(shard, provenance)
+            utterances, phones = require_sound(shard, provenance)
+        else:
+            utterances = require_utterances(shard)
+            table = inner_dataset(shard, "phone/table")
+            phones = 0 if table is None else len(table)
+        group = shard["utterance"]
         head = ShardHead(
             file,
             provenance,
             whole_number(group, "shard"),
             whole_number(group, "shards"),
-            len(group["table"]),
+            utterances,
             int(group["table"]["samples"].sum()),
             tuple(failed_of(shard)),
-            len(shard["phone/table"]) if "phone" in shard else 0,
+            phones,
         )
     if file.name != part_file(file.parent, head.shard).name:
         raise LayersimError(

@@ -229,7 +229,7 @@ CLAIMS: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "a negative width": (attribute("width", "-4"), "has the shape"),
     "a selection of nobody": (attribute("selection", "[1]"), "selection is"),
     "a million million shards": (attribute("shards", ROWS, "utterance"), "1 of 1000000000000 shards"),
-    "a negative shard": (attribute("shard", -1, "utterance"), "0 of 1 shards"),
+    "a negative shard": (attribute("shard", -1, "utterance"), "holds shard -1"),
     "a shard of words": (attribute("shard", "first", "utterance"), "'shard' is no whole number"),
     "frames in disorder": (offsets([0, 10, 3]), "do not ascend"),
     "frames from below": (offsets([-(10**15)]), "do not ascend"),
