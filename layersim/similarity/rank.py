@@ -232,6 +232,7 @@ def _compare_layers(
         ]
         zero_vectors += sum(sums.zero_vectors for sums in moments)
         found.append(compare(layer, (first, second), (moments[0], moments[1]), cells, config.metric))
+        del moments  # before the next layer's are made: with many speakers they are most of the memory
     progress(doing, len(layers), len(layers))
     return _Comparison((first, second), found, zero_vectors)
 
