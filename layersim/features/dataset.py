@@ -121,8 +121,13 @@ def join_manifest(name: str, file: Path, cache: FeatureCache) -> CorpusFeatures:
         If they were made from other recordings than the manifest names.
     """
     manifest = read_manifest(file)
-    row_of = {key: row for row, key in enumerate(utterance_keys(manifest))}
-    gone = [key for key in cache.keys if key not in row_of]
+    keys = utterance_keys(manifest)
+    rows: list[int] | None = None
+    gone: list[str] = []
+    if keys != cache.keys:  # mostly they are the same: of a million, no table of where each stands is needed
+        row_of = {key: row for row, key in enumerate(keys)}
+        gone = [key for key in cache.keys if key not in row_of]
+        rows = [row_of[key] for key in cache.keys if key in row_of]
     selection = cache.provenance["selection"]
     if gone or (selection == ALL_UTTERANCES and len(cache) != len(manifest)):
         shown = f" (first: {gone[0]})" if gone else ""
@@ -131,7 +136,7 @@ def join_manifest(name: str, file: Path, cache: FeatureCache) -> CorpusFeatures:
             f"{len(gone)} of them not in the manifest{shown}; {file} has {len(manifest)}. "
             "The manifest has changed since: run layersim extract --force."
         )
-    table = manifest.iloc[[row_of[key] for key in cache.keys]].reset_index(drop=True)
+    table = manifest if rows is None else manifest.iloc[rows].reset_index(drop=True)
     found, expected = cache.provenance["manifest_sha256"], utterances_sha256(table)
     if found != expected:
         raise ProvenanceError(
