@@ -1,15 +1,13 @@
 """Synthetic corpora with features, of any size: real manifests, real shards, random vectors.
 
-A cache of a million utterances takes 40 GB for its means alone. `study` stores the vectors of some tens of
-thousands of utterances in *blocks*, and lets every shard point (an HDF5 external link) at one of them: each
-shard has its own table, keys and provenance, and its vectors are read from a file through the same code, but
-several shards share them. What that leaves out is the disk: the blocks stay in the system's page cache.
+A cache of a million utterances takes 40 GB for its means alone. `study` stores the vectors of up to 102,400
+utterances in *blocks*, and lets every shard point (by an HDF5 external link) at one of them: each shard has
+its own keys, table and provenance, and its vectors are read from a file by the same code, but several shards
+share them, and both corpora do. What that leaves out is the disk: the blocks stay in the system's page cache.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from layersim.corpus.manifest import TEXT_COLUMNS, write_manifest
-from layersim.features.provenance import request_provenance, utterances_sha256
+
+from layersim.corpus.manifest import TEXT_COLUMNS, utterance_keys, write_manifest
+from layersim.features.provenance import utterances_sha256
 from layersim.features.shards import CHUNK_ROWS, ShardRows, ShardWriter, part_file, shard_ranges
 
 LAYERS, WIDTH = 13, 768  # those of a base model
@@ -36,9 +35,7 @@ def study(folder: Path, blocks: list[Path], utterances: int) -> Path:
         table = manifest(name, utterances)
         write_manifest(table, folder / f"{name}.csv")
         lines += [f"[corpora.{name}]", f'manifest = "{name}.csv"', 'audio_root = "audio"']
-        cache = folder / "cache" / ENCODER.replace("/", "--") / name
-        cache.mkdir(parents=True)
-        _link_shards(cache, table, blocks)
+        _link_shards(folder / "cache" / ENCODER.replace("/", "--") / name, table, blocks)
     (folder / "layersim.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
@@ -81,41 +78,53 @@ def write_blocks(folder: Path, number: int) -> list[Path]:
     return files
 
 
-def _provenance(table: pd.DataFrame) -> dict[str, Any]:
-    layers = [str(layer) for layer in range(LAYERS)]
-    request = request_provenance(
-        selection="all", manifest_sha256=utterances_sha256(table), samples=48_000 * len(table),
-        alignment_sha256=None, phone_set=None, phones=None, middle=False, store="pooled",
-        shard_size=SHARD_ROWS,
-    )  # fmt: skip
-    return {
-        **request,
-        "encoder": {"checkpoint": ENCODER},
-        "layers": layers,
-        "frame_layers": layers,
-        "width": WIDTH,
-    }
+def write_cache(folder: Path, utterances: int) -> list[Path]:
+    """Write a cache of which every vector is there (but no deviations); returns its shards."""
+    table = manifest("source", utterances)
+    ranges = shard_ranges(utterances, SHARD_ROWS)
+    for index, rows in enumerate(ranges):
+        _write_shard(
+            folder, index, len(ranges), table.iloc[rows.start : rows.stop], vectors(len(rows), index)
+        )
+    return [part_file(folder, index) for index in range(len(ranges))]
 
 
 def _link_shards(folder: Path, table: pd.DataFrame, blocks: list[Path]) -> None:
     """Write shards without vectors of their own."""
-    provenance = _provenance(table)
-    keys = (table["corpus"] + "/" + table["utterance_id"]).tolist()
-    ranges = shard_ranges(len(keys), SHARD_ROWS)
+    ranges = shard_ranges(len(table), SHARD_ROWS)
+    digest = utterances_sha256(table)
     for index, rows in enumerate(ranges):
-        none = np.empty((0, LAYERS, WIDTH), dtype=np.float32)
-        with h5py.File(part_file(folder, index), "w", libver="earliest") as shard:
-            for key, value in provenance.items():
-                shard.attrs[key] = json.dumps(value, sort_keys=True)
-            group = shard.create_group("utterance")
-            group.attrs["shard"], group.attrs["shards"] = index, len(ranges)
-            encoded = np.array([keys[row].encode() for row in rows])
-            dtype = [
-                ("utterance", h5py.string_dtype("utf-8", encoded.itemsize)),
-                ("samples", "<i8"),
-                ("frames", "<i8"),
-            ]
-            made = np.zeros(len(rows), dtype=dtype)
-            made["utterance"], made["samples"], made["frames"] = encoded, 48_000, 149
-            group.create_dataset("table", data=made)
-            group["mean"] = h5py.ExternalLink(str(blocks[index % len(blocks)].resolve()), "/mean")
+        own = table.iloc[rows.start : rows.stop]
+        none = np.empty((len(rows), 0, WIDTH), dtype=np.float32)
+        file = _write_shard(folder, index, len(ranges), own, none, digest)
+        with h5py.File(file, "r+") as shard:
+            del shard["utterance/mean"]
+            shard["utterance/mean"] = h5py.ExternalLink(blocks[index % len(blocks)].resolve(), "/mean")
+
+
+def _write_shard(
+    folder: Path,
+    index: int,
+    shards: int,
+    table: pd.DataFrame,
+    mean: npt.NDArray[np.float32],
+    manifest_sha256: str = "",
+) -> Path:
+    """Write a shard whose deviations are left out."""
+    layers = [str(layer) for layer in range(LAYERS)]
+    provenance = {
+        "encoder": {"checkpoint": ENCODER}, "layers": layers, "frame_layers": layers, "width": WIDTH,
+        "selection": "all", "manifest_sha256": manifest_sha256, "phone_set": None, "phones": None,
+        "store": "pooled", "samples": 0,
+    }  # fmt: skip
+    rows = ShardRows(
+        utterance=utterance_keys(table),
+        samples=np.full(len(table), 48_000),
+        frames=np.full(len(table), 149),
+        mean=mean,
+        std=mean[:, :0],
+        phones=None,
+    )
+    with ShardWriter(folder, index, shards, provenance) as writer:
+        writer.finish(rows)
+    return part_file(folder, index)

@@ -149,25 +149,35 @@ class StoredChunks:
             If the file is gone, was exchanged or is cut off.
         """
         values = np.empty((len(rows), self.width), dtype=np.float32) if out is None else out
-        chunk = rows // self.rows
-        begins = np.flatnonzero(np.diff(chunk, prepend=-1)).tolist()
         try:
-            with self.file.open("rb", buffering=0) as stream:
+            with io.FileIO(self.file) as stream:
                 if _stamp(stream.fileno()) != self.stamp:
                     raise LayersimError(
                         f"{self.file}: was exchanged while its cache was read. Start the command again."
                     )
-                for begin, end in pairwise([*begins, len(rows)]):
-                    within = rows[begin:end] - chunk[begin] * self.rows
-                    first, span = int(within[0]), int(within[-1] - within[0]) + 1
-                    target = values[begin:end] if span == end - begin else np.empty((span, self.width), "f4")
-                    stream.seek(int(self.offsets[chunk[begin], place]) + first * self.width * _BYTES)
+                for chunk, begin, end in self._touched(rows):
+                    first = int(rows[begin])
+                    span = int(rows[end - 1]) - first + 1
+                    gaps = span > end - begin
+                    target = np.empty((span, self.width), np.float32) if gaps else values[begin:end]
+                    within = (first - chunk * self.rows) * self.width * _BYTES
+                    stream.seek(int(self.offsets[chunk, place]) + within)
                     _fill(stream, target, self.file)
-                    if span != end - begin:
-                        values[begin:end] = target[within - first]
+                    if gaps:
+                        values[begin:end] = target[rows[begin:end] - first]
         except OSError as error:
             raise LayersimError(f"{self.file}: cannot be read: {error.strerror or error}.") from None
         return values.byteswap(inplace=True) if sys.byteorder == "big" else values
+
+    def _touched(self, rows: Rows) -> Iterator[tuple[int, int, int]]:
+        """Chunks that hold some of the rows, each with the stretch of ``rows`` that it holds."""
+        if not len(rows):
+            return
+        chunks = np.arange(rows[0] // self.rows, rows[-1] // self.rows + 1)
+        edges = np.searchsorted(rows, [*(chunks * self.rows), rows[-1] + 1]).tolist()
+        for chunk, (begin, end) in zip(chunks.tolist(), pairwise(edges), strict=True):
+            if begin < end:
+                yield chunk, begin, end
 
 
 def find_chunks(file: Path, product: str, rows: int) -> StoredChunks:
