@@ -164,14 +164,16 @@ def _read_columns(file: Path) -> tuple[list[str], list[int], list[list[str]], li
     """
     text = _read_text(file)
     header: list[str] | None = None
-    numbers, uneven, columns = [], [], []
+    numbers: list[int] = []
+    uneven: list[tuple[int, int]] = []
+    columns: list[list[str]] = []
     same: dict[str, str] = {}
     reader = csv.reader((line.group() for line in _LINE.finditer(text)), strict=True)
     try:
         for number, cells in enumerate(reader, start=1):
             if header is None:
                 header = [name.strip() for name in cells]
-                columns = [list[str]() for _ in header]
+                columns = [[] for _ in header]
             elif any(cells):
                 if len(cells) == len(header):
                     for column, cell in zip(columns, cells, strict=True):

@@ -127,9 +127,9 @@ class FeatureCache:
         """One row per utterance: ``utterance`` (its key), ``samples`` at 16 kHz, ``frames``."""
         return self._table("utterance", {"utterance": str, "samples": np.int64, "frames": np.int64})
 
-    @cached_property
+    @property
     def keys(self) -> list[str]:
-        """Utterance keys, row by row."""
+        """Utterance keys, row by row; made anew on every call, because those of a million take 80 MB."""
         return cast("list[str]", self.table["utterance"].tolist())
 
     @cached_property

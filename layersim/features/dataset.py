@@ -121,13 +121,13 @@ def join_manifest(name: str, file: Path, cache: FeatureCache) -> CorpusFeatures:
         If they were made from other recordings than the manifest names.
     """
     manifest = read_manifest(file)
-    keys = utterance_keys(manifest)
+    keys, cached = utterance_keys(manifest), cache.keys
     rows: list[int] | None = None
     gone: list[str] = []
-    if keys != cache.keys:  # mostly they are the same: of a million, no table of where each stands is needed
+    if keys != cached:  # mostly they are the same: of a million, no table of where each stands is needed
         row_of = {key: row for row, key in enumerate(keys)}
-        gone = [key for key in cache.keys if key not in row_of]
-        rows = [row_of[key] for key in cache.keys if key in row_of]
+        gone = [key for key in cached if key not in row_of]
+        rows = [row_of[key] for key in cached if key in row_of]
     selection = cache.provenance["selection"]
     if gone or (selection == ALL_UTTERANCES and len(cache) != len(manifest)):
         shown = f" (first: {gone[0]})" if gone else ""
@@ -136,6 +136,7 @@ def join_manifest(name: str, file: Path, cache: FeatureCache) -> CorpusFeatures:
             f"{len(gone)} of them not in the manifest{shown}; {file} has {len(manifest)}. "
             "The manifest has changed since: run layersim extract --force."
         )
+    del keys, cached
     table = manifest if rows is None else manifest.iloc[rows].reset_index(drop=True)
     found, expected = cache.provenance["manifest_sha256"], utterances_sha256(table)
     if found != expected:
