@@ -19,8 +19,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from io import StringIO
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -43,6 +42,8 @@ EMOTIONS = (
 )  # fmt: skip
 
 _NEVER_EMPTY = ("corpus", "utterance_id", "path", "speaker", "emotion")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_SAME = 100_000  # cells that are looked for among those read before
 _WORDS = ("corpus", "utterance_id", "speaker", "emotion", "split")  # compared letter by letter
 _LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")  # absolute on any system, or with ".."
 
@@ -64,7 +65,7 @@ def read_manifest(file: Path, outside_audio_root: bool = False) -> pd.DataFrame:
     ManifestError
         If the file cannot be read, lacks a column, has an unknown one, is empty, or any row is wrong.
     """
-    header, records = _read_cells(file)
+    header, numbers, columns, uneven = _read_columns(file)
     known = (*COLUMNS, *OPTIONAL)
     if missing := [name for name in COLUMNS if name not in header]:
         if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
@@ -79,19 +80,22 @@ def read_manifest(file: Path, outside_audio_root: bool = False) -> pd.DataFrame:
         )
     if twice := sorted(name for name, count in Counter(header).items() if count > 1):
         raise ManifestError(f"{file}: the header names a column twice: {', '.join(twice)}.")
-    numbers = [number for number, cells in records if any(cells)]
-    rows = [cells for _, cells in records if any(cells)]
-    if not rows:
+    if not numbers:
         raise ManifestError(f"{file}: has no rows.")
-    faults = [
-        (place, f"{len(cells)} cells under {len(header)} columns. Quote cells that hold a comma.")
-        for place, cells in enumerate(rows)
-        if len(cells) != len(header)
-    ]
-    if faults:  # what stands in which column is not known, so that nothing else can be checked
-        raise _fault_error(str(file), [""] * len(rows), faults, numbers)
-    cells_of = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
-    table = pd.DataFrame({name: cells_of[name] for name in known if name in cells_of}, dtype=str)
+    if uneven:  # what stands in which column is not known, so that nothing else can be checked
+        faults = [
+            (place, f"{count} cells under {len(header)} columns. Quote cells that hold a comma.")
+            for place, count in uneven
+        ]
+        raise _fault_error(str(file), [""] * len(numbers), faults, numbers)
+    cells_of = dict(zip(header, columns, strict=True))
+    columns.clear()  # a million rows: what has become a column of the table need not stay as cells too
+    table = pd.DataFrame({
+        name: pd.Series(cells_of[name] if name in ("start", "end") else cells_of.pop(name), dtype=str)
+        for name in known
+        if name in cells_of
+    })  # fmt: skip
+    faults = []
     for name in ("start", "end"):
         seconds = [_seconds(cell) for cell in cells_of[name]]
         faults += [
@@ -102,7 +106,7 @@ def read_manifest(file: Path, outside_audio_root: bool = False) -> pd.DataFrame:
         table[name] = [math.nan if value is None else value for value in seconds]
     faults += find_faults(table, numbers, outside_audio_root)
     if faults:
-        raise _fault_error(str(file), cells_of["utterance_id"], faults, numbers)
+        raise _fault_error(str(file), _text(table["utterance_id"]), faults, numbers)
     return table
 
 
@@ -146,40 +150,72 @@ def find_faults(
         raise ValueError(f"manifest: expected columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
     if numbers is None:
         numbers = range(2, len(manifest) + 2)
-    text = {name: _text(manifest[name]) for name in TEXT_COLUMNS}
-    faults = [fault for name in TEXT_COLUMNS for fault in _column_faults(name, text[name])]
+    # One column at a time is text in memory: of a million rows each takes 60 MB and more.
+    faults = [fault for name in TEXT_COLUMNS for fault in _column_faults(name, _text(manifest[name]))]
     if not outside_audio_root:
-        faults += _leaving_paths(text["path"])
-    faults += _repeated_keys(text, numbers)
+        faults += _leaving_paths(_text(manifest["path"]))
+    faults += _repeated_keys(manifest, numbers)
     faults += _time_faults(
         *(pd.to_numeric(manifest[name]).astype(float).tolist() for name in ("start", "end"))
     )
-    faults += _speaker_faults(text, numbers)
+    faults += _speaker_faults(manifest, numbers)
     return sorted(faults)
 
 
-def _read_cells(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Read the header, and the cells of every row with the row's number."""
+def _read_columns(file: Path) -> tuple[list[str], list[int], list[list[str]], list[tuple[int, int]]]:
+    """Read a manifest's cells.
+
+    Returns
+    -------
+    header : list of str
+    numbers : list of int
+        The number of every row that is not empty.
+    columns : list of list of str
+        Their cells, column by column; equal cells share their memory, as long as there are not very many.
+    uneven : list of (int, int)
+        Place and number of cells of each row that has more or fewer than the header, and is not in columns.
+    """
+    text = _read_text(file)
+    header: list[str] | None = None
+    numbers: list[int] = []
+    uneven: list[tuple[int, int]] = []
+    columns: list[list[str]] = []
+    same: dict[str, str] = {}
+    reader = csv.reader((line.group() for line in _LINE.finditer(text)), strict=True)
+    try:
+        for number, cells in enumerate(reader, start=1):
+            if header is None:
+                header = [name.strip() for name in cells]
+                columns = [[] for _ in header]
+            elif any(cells):
+                if len(cells) == len(header):
+                    for column, cell in zip(columns, cells, strict=True):
+                        column.append(
+                            same.get(cell) or (same.setdefault(cell, cell) if len(same) < _SAME else cell)
+                        )
+                else:
+                    uneven.append((len(numbers), len(cells)))
+                numbers.append(number)
+    except csv.Error as error:
+        raise ManifestError(
+            f"{file}, line {reader.line_num}: cannot be read as CSV: {error}. A cell in quotation marks must "
+            "end with one; inside, they are doubled."
+        ) from None
+    if header is None:
+        raise ManifestError(f"{file}: is empty. Its first row must be {','.join(COLUMNS)}.")
+    return header, numbers, columns, uneven
+
+
+def _read_text(file: Path) -> str:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            text = stream.read()
+            return stream.read()
     except FileNotFoundError:
         raise ManifestError(
             f"{file}: no such manifest. Make it with layersim init or corpus import."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{file}: cannot be read as UTF-8 text: {error}. Save it as UTF-8.") from None
-    reader = csv.reader(StringIO(text, newline=""), strict=True)
-    try:
-        records = list(enumerate(reader, start=1))
-    except csv.Error as error:
-        raise ManifestError(
-            f"{file}, line {reader.line_num}: cannot be read as CSV: {error}. A cell in quotation marks must "
-            "end with one; inside, they are doubled."
-        ) from None
-    if not records:
-        raise ManifestError(f"{file}: is empty. Its first row must be {','.join(COLUMNS)}.")
-    return [name.strip() for name in records[0][1]], records[1:]
 
 
 def _seconds(cell: str) -> float | None:
@@ -262,10 +298,11 @@ def _leaving_paths(paths: Sequence[str]) -> list[tuple[int, str]]:
     ]
 
 
-def _repeated_keys(text: Mapping[str, list[str]], numbers: Sequence[int]) -> list[tuple[int, str]]:
+def _repeated_keys(manifest: pd.DataFrame, numbers: Sequence[int]) -> list[tuple[int, str]]:
     first: dict[tuple[str, str], int] = {}
     faults = []
-    for place, key in enumerate(zip(text["corpus"], text["utterance_id"], strict=True)):
+    columns = (_text(manifest[name]) for name in ("corpus", "utterance_id"))
+    for place, key in enumerate(zip(*columns, strict=True)):
         earlier = first.setdefault(key, place)
         if earlier != place and key[1]:
             faults.append(
@@ -288,10 +325,10 @@ def _time_faults(starts: Sequence[float], ends: Sequence[float]) -> list[tuple[i
     return faults
 
 
-def _speaker_faults(text: Mapping[str, list[str]], numbers: Sequence[int]) -> list[tuple[int, str]]:
+def _speaker_faults(manifest: pd.DataFrame, numbers: Sequence[int]) -> list[tuple[int, str]]:
     """Say once for each speaker found in several splits where each begins."""
     begins: dict[tuple[str, str], dict[str, int]] = {}
-    columns = (text[name] for name in ("corpus", "speaker", "split"))
+    columns = (_text(manifest[name]) for name in ("corpus", "speaker", "split"))
     for place, (corpus, speaker, split) in enumerate(zip(*columns, strict=True)):
         if speaker and split:
             begins.setdefault((corpus, speaker), {}).setdefault(split, place)

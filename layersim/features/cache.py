@@ -7,8 +7,10 @@ Conventions
 - A *layer* is a name: ``"0"`` .. ``"L"``, and ``"d1"`` .. for decoder blocks, which have no frames and so
   no phones.
 - A *row* is the place of an utterance (or phone) in the whole cache: shards follow each other.
+- Vectors are read past HDF5, by several threads, or ahead of who takes them (`layersim.features.chunks`).
 
-No file stays open between calls, so a `FeatureCache` can be pickled, forked and shared between workers.
+No file stays open between calls, so a `FeatureCache` can be pickled, forked and shared between workers. A
+shard that is exchanged under an open cache is noticed.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from layersim.errors import LayersimError, StageMissingError
+from layersim.features.chunks import StoredProduct
 from layersim.features.provenance import refuse_other
 from layersim.features.shard_form import damage_refused
 from layersim.features.shard_heads import read_head, refuse_mixture
@@ -123,9 +126,9 @@ class FeatureCache:
         """One row per utterance: ``utterance`` (its key), ``samples`` at 16 kHz, ``frames``."""
         return self._table("utterance", {"utterance": str, "samples": np.int64, "frames": np.int64})
 
-    @cached_property
+    @property
     def keys(self) -> list[str]:
-        """Utterance keys, row by row."""
+        """Utterance keys, row by row; made anew on every call, because those of a million take 80 MB."""
         return cast("list[str]", self.table["utterance"].tolist())
 
     @cached_property
@@ -191,7 +194,7 @@ class FeatureCache:
         place, counts = self._place(product, layer)
         wanted = np.arange(sum(counts)) if rows is None else np.asarray(rows, dtype=np.int64)
         values = np.empty((len(wanted), self.width), dtype=np.float32)
-        self._fill(values, product, place, counts, wanted)
+        self._stored(product, counts).fill(values, place, wanted)
         return values
 
     def vectors(self, layers: Sequence[str], rows: Rows) -> Vectors:
@@ -220,19 +223,15 @@ class FeatureCache:
         ]
         return np.stack(pooled, axis=1)
 
-    def _fill(
-        self, values: Vectors, product: str, place: int | slice, counts: Sequence[int], rows: Rows
-    ) -> None:
-        """Read rows of a product into an array that has one row for each."""
-        total = sum(counts)
-        if rows.size and (rows.min() < 0 or rows.max() >= total):
-            raise ValueError(f"rows: expected 0..{total - 1}, got {rows.min()}..{rows.max()}")
-        start = 0
-        for file, count in zip(self._files, counts, strict=True):
-            inside = np.flatnonzero((rows >= start) & (rows < start + count))
-            if inside.size:
-                values[inside] = _read_rows(file, product, place, rows[inside] - start)
-            start += count
+    def _stored(self, product: str, counts: tuple[int, ...]) -> StoredProduct:
+        """Where a product's vectors lie; found out once."""
+        if product not in self._found:
+            self._found[product] = StoredProduct(self._files, product, counts)
+        return self._found[product]
+
+    @cached_property
+    def _found(self) -> dict[str, StoredProduct]:
+        return {}
 
     def chunks(
         self, product: Product, layer: str, rows_mask: npt.NDArray[np.bool_] | None = None, size: int = 4096
@@ -254,22 +253,14 @@ class FeatureCache:
         Raises
         ------
         LayersimError, ValueError
-            As `read`.
+            As `read`; also for what a file holds, when it is its turn.
         """
         place, counts = self._place(product, layer)
         if size < 1:
             raise ValueError(f"size: expected at least 1, got {size}")
         if rows_mask is not None and rows_mask.shape != (sum(counts),):
             raise ValueError(f"rows_mask: expected shape ({sum(counts)},), got {rows_mask.shape}")
-        start = 0
-        for file, count in zip(self._files, counts, strict=True):
-            inside = (
-                np.arange(count) if rows_mask is None else np.flatnonzero(rows_mask[start : start + count])
-            )
-            for first in range(0, len(inside), size):
-                local = inside[first : first + size]
-                yield local + start, _read_rows(file, product, place, local)
-            start += count
+        return self._stored(product, counts).stream(place, rows_mask, size)
 
     def frames(self, key: str) -> npt.NDArray[np.float32]:
         """Return the hidden states of one utterance.
@@ -329,14 +320,6 @@ class FeatureCache:
                 f"{self.folder}: {product} has no layer {layer!r}. It has: {', '.join(layers) or 'none'}."
             )
         return layers.index(layer), counts
-
-
-def _read_rows(file: Path, product: str, place: int | slice, rows: Rows) -> Vectors:
-    """Read rows of one shard: the stretch that spans them at once, which HDF5 does 100 times faster."""
-    first, last = int(rows.min()), int(rows.max())
-    with open_shard(file) as shard, damage_refused(file):
-        block = shard[product][first : last + 1, place]  # (rows, D), or (rows, K, D)
-        return cast("Vectors", block[rows - first])
 
 
 def _decoded(column: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -143,9 +143,13 @@ def join_manifest(name: str, entry: CorpusEntry, cache: FeatureCache) -> CorpusF
         If they were made from other recordings than the manifest names.
     """
     manifest = read_corpus_manifest(name, entry)
-    row_of = {key: row for row, key in enumerate(utterance_keys(manifest))}
-    requested = cache.requested
-    gone = [key for key in requested if key not in row_of]
+    keys, requested = utterance_keys(manifest), cache.requested
+    asked: list[int] | None = None  # rows of the manifest; None: all of them, in order
+    gone: list[str] = []
+    if keys != requested:  # mostly they are the same: of a million, no table of where each stands is needed
+        row_of = {key: row for row, key in enumerate(keys)}
+        gone = [key for key in requested if key not in row_of]
+        asked = [row_of[key] for key in requested if key in row_of]
     selection = cache.provenance["selection"]
     if gone or (selection == ALL_UTTERANCES and len(requested) != len(manifest)):
         shown = f" (first: {gone[0]})" if gone else ""
@@ -154,7 +158,7 @@ def join_manifest(name: str, entry: CorpusEntry, cache: FeatureCache) -> CorpusF
             f"{len(gone)} of them not in the manifest{shown}; {entry.manifest} has {len(manifest)}. "
             "The manifest has changed since: run layersim extract --force."
         )
-    whole = manifest.iloc[[row_of[key] for key in requested]]
+    whole = manifest if asked is None else manifest.iloc[asked].reset_index(drop=True)
     found, expected = cache.provenance["manifest_sha256"], utterances_sha256(whole)
     if found != expected:
         raise ProvenanceError(
@@ -166,5 +170,6 @@ def join_manifest(name: str, entry: CorpusEntry, cache: FeatureCache) -> CorpusF
     if (note := failure_note(manifest, cache)) is not None:
         notes.append(f"{name}: {note}")
         logger.warning("%s", notes[-1])
-    table = manifest.iloc[[row_of[key] for key in cache.keys]].reset_index(drop=True)
+    held = [place for place, key in enumerate(requested) if key not in cache.failed] if cache.failed else None
+    table = whole if held is None else whole.iloc[held].reset_index(drop=True)
     return CorpusFeatures(name, table, cache, cache.phone_set, tuple(notes))

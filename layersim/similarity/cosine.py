@@ -177,7 +177,7 @@ def _replicates(
         for side, sums in zip(sides, moments, strict=True):
             grouping = side.grouping
             rows = np.flatnonzero((grouping.cell_stratum == stratum) & (grouping.cell_label == label))
-            weights = side.draws.weights[:, grouping.cell_speaker[rows]]
+            weights = side.draws.weights[:, grouping.cell_speaker[rows]].astype(np.float64)
             drawn.append((weights @ sums.cells[rows], weights @ grouping.cell_count[rows]))
         found[stratum, label] = _row_similarity(drawn[0], drawn[1], metric)
     return found

@@ -35,7 +35,7 @@ UNIT_BYTES = 256 * 2**20  # and no more units than fit in this, for each of the 
 class Draws:
     """The draws of one corpus."""
 
-    weights: NDArray[np.float64]  # (R, speakers) how often each speaker is drawn
+    weights: NDArray[np.int32]  # (R, speakers) how often each speaker is drawn
     unit_of_item: NDArray[np.int64]  # (items,)
     labels: NDArray[np.int16]  # (permutations, units) position in the labels
     bucket: int  # items per bucket; 1 where every item is permuted by itself
@@ -59,9 +59,9 @@ def draw(
     """
     speakers = len(selection.speakers)
     weights = (
-        speaker_weights(speakers, bootstraps, rng).astype(np.float64)
+        speaker_weights(speakers, bootstraps, rng).astype(np.int32)
         if bootstraps
-        else np.zeros((0, speakers))
+        else np.zeros((0, speakers), np.int32)
     )
     items = len(selection.label)
     if not permutations:

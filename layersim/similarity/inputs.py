@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from layersim.errors import LayersimError
 from layersim.features.provenance import differences
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from layersim.features.dataset import CorpusFeatures
 
 
@@ -51,8 +54,20 @@ def fingerprint(corpus: CorpusFeatures, label_free: bool = False) -> str:
         from layersim.alignment.phone_set import load_phone_set
 
         classes = {kind: dict(table) for kind, table in load_phone_set(corpus.phone_set).classes.items()}
-    text = json.dumps(
-        [dict(corpus.cache.provenance), classes, sorted(read.astype(str).to_numpy().tolist())],
-        sort_keys=True, ensure_ascii=False,
-    )  # fmt: skip
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for piece in _texts([dict(corpus.cache.provenance), classes], read.astype(str)):
+        digest.update(piece.encode())
+    return digest.hexdigest()
+
+
+def _texts(described: list[Any], rows: pd.DataFrame) -> Iterator[str]:
+    """Write ``[*described, sorted rows]`` as JSON, piece by piece: of a million rows it is long."""
+    yield json.dumps(described, sort_keys=True, ensure_ascii=False).removesuffix("]") + ", ["
+    same: dict[str, str] = {}  # equal cells of a column with few share their memory
+    columns = [
+        cells if name == "utterance_id" else [same.setdefault(cell, cell) for cell in cells]
+        for name, cells in ((name, rows[name].tolist()) for name in rows)
+    ]
+    for number, row in enumerate(sorted(zip(*columns, strict=True))):
+        yield (", " if number else "") + json.dumps(row, ensure_ascii=False)
+    yield "]]"

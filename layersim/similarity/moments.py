@@ -133,8 +133,10 @@ def gather(
         prepared = values
         if statistics is not None:
             shift, scale = statistics
-            stratum = selection.stratum[rows]
-            prepared = (values - shift[stratum]) / scale[stratum]
+            stratum = selection.stratum[rows] if len(shift) > 1 else slice(None)  # one broadcasts
+            prepared = values - shift[stratum]
+            if features == "zscored":
+                prepared /= scale[stratum]
         length = np.sqrt(np.einsum("nd,nd->n", prepared, prepared))
         zero_vectors += int(np.count_nonzero(length == 0))
         if metric == "pairwise":
@@ -142,9 +144,8 @@ def gather(
         cell = grouping.cell_of_row[rows]
         _add(cells, cell, prepared)
         if len(units):
-            brought = (
-                prepared if grouping.unit_speaker is not None else prepared * grouping.cell_weight[cell, None]
-            )
+            as_they_are = grouping.unit_speaker is not None or not grouping.cap
+            brought = prepared if as_they_are else prepared * grouping.cell_weight[cell, None]
             _add(units, grouping.unit_of_row[rows], brought)
     cells *= grouping.cell_weight[:, None]
     return Moments(cells, units.reshape(*grouping.unit_count.shape, cache.width), zero_vectors)
@@ -192,9 +193,8 @@ def _statistics(
 
 def _add(sums: NDArray[np.float64], group: NDArray[np.int64], values: NDArray[np.float64]) -> None:
     """``sums[group[i]] += values[i]`` for all i; a sparse product is far faster than ``np.add.at``."""
-    present, compact = np.unique(group, return_inverse=True)
-    rows = len(group)
-    membership = sparse.csr_array(
-        (np.ones(rows), (compact, np.arange(rows))), shape=(len(present), rows), dtype=np.float64
-    )
+    present, compact, count = np.unique(group, return_inverse=True, return_counts=True)
+    members = np.argsort(compact, kind="stable")  # stable: the order of addition decides the last digit
+    begins = np.concatenate([[0], np.cumsum(count)])
+    membership = sparse.csr_array((np.ones(len(group)), members, begins), shape=(len(present), len(group)))
     sums[present] += membership @ values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -278,3 +279,27 @@ def test_a_hundred_thousand_rows_are_checked_in_seconds(tmp_path):
     begun = time.process_time()
     assert len(read_manifest(tmp_path / "manifest.csv")) == count
     assert time.process_time() - begun < 10  # measured: 1.2 s
+
+
+def test_only_line_ends_end_a_row(tmp_path):
+    texts = ["vertical\x0btab", "form\x0cfeed", "separator\u2028here", "next\x85line", "two\r\nlines", "a\rb"]
+    file = written(tmp_path, *({"text": text} for text in texts))
+    assert read_manifest(file)["text"].tolist() == texts
+    for end in ("\r", "\r\n"):
+        plain = written(tmp_path, {}, {"speaker": "04"}).read_text(encoding="utf-8").splitlines()
+        file.write_text(end.join(plain), encoding="utf-8", newline="")
+        assert len(read_manifest(file)) == 2
+
+
+def test_reading_a_manifest_takes_little_more_memory_than_its_cells(tmp_path):
+    rows = "emodb,{0:07d},wav/{0:07d}.wav,,,s{1},de,anger,train,,F"
+    lines = [",".join(COLUMNS), *(rows.format(number, number // 100) for number in range(5_000))]
+    file = tmp_path / "manifest.csv"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tracemalloc.start()
+    try:
+        read_manifest(file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / 5_000 < 1000  # bytes a row; all rows at once, each a list of strings, took 1,400

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from reading import ReaderProcess
+from spoilt_reading import ReaderProcess
 
 settings.register_profile("long", max_examples=20_000)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reading import ReaderProcess
+from spoilt_reading import ReaderProcess
 
 EXAMPLES = 100  # of each strategy and reader; ``--hypothesis-profile long`` for more
 

@@ -18,8 +18,8 @@ from layersim.adaptation.model_file import ModelDescription, TrainedModel, save_
 from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.standardise import Statistics
 from mutations import mutated, mutated_bytes, mutated_json, nested, whole_files
-from reading import ReaderProcess
 from spoiling import refuse_faults
+from spoilt_reading import ReaderProcess
 
 EMOTION = {
     "emotion": "anger",

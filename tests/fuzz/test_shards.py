@@ -15,8 +15,8 @@ import pytest
 
 from layersim.features.shards import MiddleRows, PhoneRows, ShardRows, ShardWriter, part_file
 from mutations import mutated_bytes, mutated_json
-from reading import ReaderProcess
 from spoiling import _given, refuse_faults
+from spoilt_reading import ReaderProcess
 
 PROVENANCE = {
     "cache_version": 1,

@@ -14,8 +14,8 @@ from layersim.alignment.textgrid import write_textgrid
 from layersim.corpus.manifest import write_manifest
 from layersim.workspace import CorpusEntry, Workspace
 from mutations import mutated, toml_values, whole_files
-from reading import ReaderProcess
 from spoiling import refuse_faults
+from spoilt_reading import ReaderProcess
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 PHONES = [(0.0, 0.1, "HH"), (0.1, 0.25, "AA1"), (0.25, 0.3, "T"), (0.3, 0.5, "IY0"), (0.5, 0.6, "")]

@@ -59,9 +59,12 @@ class AcousticCache(FeatureCache):
             If a row is out of range.
         """
         wanted = np.asarray(rows, dtype=np.int64)
-        values = np.empty((len(wanted), *self.shape), dtype=np.float32)
-        self._fill(values, "utterance/values", slice(None), self._utterances, wanted)
-        return values
+        channels, width = self.shape
+        values = np.empty((channels, len(wanted), width), dtype=np.float32)
+        stored = self._stored("utterance/values", self._utterances)
+        for channel in range(channels):
+            stored.fill(values[channel], channel, wanted)
+        return np.ascontiguousarray(values.transpose(1, 0, 2))
 
     def _place(self, product: str, layer: str) -> NoReturn:
         raise LayersimError(
