@@ -15,7 +15,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
+from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.coral import coral_loss, coral_noise_floor
 from layersim.adaptation.data import MINIMUM_SOURCE
 from layersim.adaptation.loop import VALIDATION, require_finite, run_epochs, source_validation
@@ -34,6 +35,7 @@ def learn_anchored(
     progress: Progress = no_progress,
     *,
     with_target: bool = True,
+    kept: Checkpoint | None = None,
 ) -> Learned:
     """Train an `AnchoredClassifier` on all layers of the task's features, (N, K, 2D).
 
@@ -43,6 +45,8 @@ def learn_anchored(
     ----------
     with_target : bool
         False: cross-entropy alone.
+    kept : Checkpoint, optional
+        Where epochs are kept, so that a killed training goes on.
 
     Returns
     -------
@@ -69,8 +73,8 @@ def learn_anchored(
     weights = class_weights(truth, len(task.classes)) if config.class_weights == "balanced" else None
     loss_function = nn.CrossEntropyLoss(weight=weights)
     own_seed, source_seed, target_seed, floor_seed = streams(seed, 4)
-    source_order = batches(len(source), batch, source_seed)
-    target_order = batches(len(target), batch, target_seed)
+    source_order = Batches(len(source), batch, source_seed)
+    target_order = Batches(len(target), batch, target_seed)
     floor_draws = torch.Generator().manual_seed(floor_seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(own_seed)
@@ -109,7 +113,11 @@ def learn_anchored(
             config.epochs,
             config.patience,
             progress,
-        )
+            moving={
+                "optimiser": optimiser, "source": source_order, "target": target_order, "floor": floor_draws
+            },
+            kept=kept,
+        )  # fmt: skip
     return Learned(probabilities_of(network), fit.curves, fit.best_epoch, network=network)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from layersim.adaptation.anchored import learn_anchored
 from layersim.adaptation.anchors import parse_anchors
+from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.class_alignment import ClassAlignmentConfig, learn_class_aligned
 from layersim.adaptation.dann.learn import learn_dann
 from layersim.adaptation.dann.settings import DannConfig
@@ -45,7 +46,8 @@ class Definition:
     says : str
         One line for people.
     learn : callable
-        ``(task, config, seed, progress) -> Learned``.
+        ``(task, config, seed, progress) -> Learned``; where the configuration is a `NetworkConfig` with a
+        keyword ``kept``, a `Checkpoint` or None.
     config : type
         Its settings; `TrainConfig`, the table ``[train]``, or a `MethodConfig` with a table of its own.
     layers : str
@@ -82,8 +84,10 @@ class Definition:
     supervised: bool = False
 
 
-def _classify(task: Task, config: TrainConfig, seed: int, progress: Progress) -> Learned:
-    return learn_anchored(task, config, seed, progress, with_target=False)
+def _classify(
+    task: Task, config: TrainConfig, seed: int, progress: Progress, *, kept: Checkpoint | None = None
+) -> Learned:
+    return learn_anchored(task, config, seed, progress, with_target=False, kept=kept)
 
 
 METHODS: dict[str, Definition] = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.evaluate import domain_statistics, predict_part, score
 from layersim.adaptation.method import Method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from layersim.adaptation.finetune.audio import LearnedFromAudio
 
 METRICS, PREDICTIONS, CURVES = "metrics.json", "predictions.csv", "curves.csv"
+EPOCHS, REQUEST = "epochs", "request.json"
+
+logger = logging.getLogger(__name__)
 
 # Settings that a single run does not depend on, beyond what its request says in their place.
 _ELSEWHERE = {"anchors", "methods", "emotions", "seeds", "seed", "standardise"}
@@ -133,14 +139,42 @@ class Run:
             )
         return force or changed is not None
 
+    @property
+    def epochs(self) -> Path:
+        """Where epochs are kept while it is trained, beside what was asked for."""
+        return self.folder / EPOCHS
+
+    def begun_otherwise(self) -> str:
+        """Say in what a training that was begun and not finished differs from this one; "" if in nothing."""
+        if not (self.epochs / REQUEST).is_file():
+            return ""
+        begun = read_json(self.epochs / REQUEST)
+        return self.differences(begun["request"], begun["inputs"])
+
     def begin(self) -> None:
-        """From here on the folder is not finished."""
+        """From here on the folder is not finished; what was begun there alike is kept, to go on from."""
         (self.folder / RUN).unlink(missing_ok=True)
+        for unfinished in self.folder.glob(".*.tmp"):  # what a killed run was writing
+            unfinished.unlink(missing_ok=True)
+        if not (self.epochs / REQUEST).is_file():  # epochs alone could be of anything
+            self.forget_epochs()
+        write_json(self.epochs / REQUEST, {"request": self.request(), "inputs": dict(self.inputs)})
+
+    def forget_epochs(self) -> None:
+        """Remove what was kept to go on from."""
+        shutil.rmtree(self.epochs, ignore_errors=True)
 
     def train(self, data: PairData, progress: Progress) -> None:
-        """Train, score, and write the folder; ``run.json`` comes last."""
+        """Train, score, and write the folder; ``run.json`` comes last.
+
+        A training that was killed goes on from the epochs that it kept.
+        """
+        if changed := self.begun_otherwise():
+            logger.warning("%s: gives up what was begun otherwise, not finished: %s", self.folder, changed)
+            self.forget_epochs()
         self.begin()
-        learned = self.method.learn(data.task(self.classes), self.seed, progress)
+        kept = Checkpoint(self.epochs / "training.pt")
+        learned = self.method.learn(data.task(self.classes), self.seed, progress, kept=kept)
         validated = predict_part(learned.probabilities, data.source_validation, self.classes)
         self.write(
             learned,

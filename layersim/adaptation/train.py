@@ -6,8 +6,10 @@
                   curves.png, .svg   confusion.png, .svg   run.json
 
 ``run.json`` is written last and marks the folder as finished; a later training with the same settings and
-inputs keeps it, so an interrupted one goes on where it stopped. ``summary.json`` and ``summary.csv`` beside
-the methods' folders hold what `TrainResult` has.
+inputs keeps it. While a network is trained, ``epochs`` in its folder keeps what the next epoch needs
+(`layersim.adaptation.checkpoint`): a training that is killed and asked for again goes on from there, and ends
+with the same bytes. What was begun with other settings or inputs and not finished is given up, with a notice.
+``summary.json`` and ``summary.csv`` beside the methods' folders hold what `TrainResult` has.
 """
 
 from __future__ import annotations
@@ -179,6 +181,7 @@ def train_pair(
             )  # fmt: skip
             if run.is_wanted(force):
                 run.train(data, _part_of(progress, place * config.seeds + number, runs))
+            run.forget_epochs()
             progress("training", place * config.seeds + number + 1, runs)
         results.append(collect(method, folder, config, classes))
     encoder = next(iter(encoders.values()))

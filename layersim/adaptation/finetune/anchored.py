@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
 from layersim.adaptation.coral import coral_loss, coral_noise_floor
 from layersim.adaptation.finetune.anchored_network import AnchoredEncoder, Side
 from layersim.adaptation.finetune.audio import FinetuneTask, LearnedFromAudio, Wave
@@ -170,8 +170,8 @@ class _Steps:
         orders, target_orders, crops, target_crops, floors = streams(streams(self.seed, epoch)[-1], 5)
         source, target = self.task.source, self.task.target
         steps = len(source) // self.batch
-        chosen_rows = islice(batches(len(source), self.batch, orders), steps)
-        target_rows = batches(len(target), self.batch, target_orders) if config.gamma else None
+        chosen_rows = islice(Batches(len(source), self.batch, orders), steps)
+        target_rows = Batches(len(target), self.batch, target_orders) if config.gamma else None
         rng, target_rng = np.random.default_rng(crops), np.random.default_rng(target_crops)
         entropies, corals, outputs = [], [], list[Tensor]()
         for number, chosen in enumerate(chosen_rows, start=1):

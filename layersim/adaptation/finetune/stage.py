@@ -57,14 +57,14 @@ from layersim.encoders.checkpoint import find_checkpoint
 from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError
 from layersim.settings import Settings
-from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json
+from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.adaptation.finetune.audio import LearnedFromAudio
     from layersim.adaptation.result import TrainResult
     from layersim.encoders.encoder import Encoder
 
-ENCODER, EPOCHS, REQUEST = "encoder", "epochs", "request.json"
+ENCODER = "encoder"
 
 
 def finetune(
@@ -135,7 +135,7 @@ def finetune(
     for run, needed in zip(runs, wanted, strict=True):
         if needed:
             _train(run, audio, workspace.encoder, load, _by_epochs(progress, run))
-        shutil.rmtree(run.folder / EPOCHS, ignore_errors=True)
+        run.forget_epochs()
     counts = {
         "source_train": audio.task.source.labels().counts(classes),
         "source_validation": audio.task.validation.labels().counts(classes),
@@ -174,17 +174,13 @@ def _plan(
 
 def _refuse_begun_otherwise(run: Run, force: bool) -> None:
     """Refuse a training that was killed and had been asked for otherwise; with ``force`` it goes."""
-    file = run.folder / EPOCHS / REQUEST
-    if not file.is_file():
-        return
-    begun = read_json(file)
-    if changed := run.differences(begun["request"], begun["inputs"]):
+    if changed := run.begun_otherwise():
         if not force:
             raise LayersimError(
                 f"{run.folder}: holds a training that was begun differently and not finished ({changed}). "
                 "Finish it with those settings, or replace it, and all like it, with --force."
             )
-        shutil.rmtree(file.parent)
+        run.forget_epochs()
 
 
 def _loader(checkpoint: str, described: dict[str, Any], device: str) -> Callable[[], Encoder]:
@@ -218,8 +214,6 @@ def _train(
     """Train, score, and write the folder."""
     encoder = load()
     run.begin()
-    asked = {"request": run.request(), "inputs": dict(run.inputs)}
-    write_json(run.folder / EPOCHS / REQUEST, asked)
     learned = _learn(run, audio, checkpoint, encoder, progress)
     tested = prediction_table(learned.probabilities(audio.test.waveforms), audio.test.labels(), run.classes)
     validation = {
@@ -234,7 +228,7 @@ def _train(
 def _learn(
     run: Run, audio: PairAudio, checkpoint: str, encoder: Encoder, progress: Progress
 ) -> LearnedFromAudio:
-    config, epochs = run.settings.config, run.folder / EPOCHS
+    config, epochs = run.settings.config, run.epochs
     if isinstance(config, FinetuneConfig):
         return learn_anchored_finetune(
             audio.task, encoder, run.method.layers, config, run.seed, progress, epochs
