@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from layersim.adaptation.batches import class_numbers
 from layersim.adaptation.checkpoint import Checkpoint, Moving, Standing
 from layersim.adaptation.data import LabelledFeatures
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.task import guesses
 from layersim.errors import LayersimError
 from layersim.metrics import uar
@@ -55,6 +56,7 @@ def run_epochs(
     first: int = 1,
     moving: Moving | None = None,
     kept: Checkpoint | None = None,
+    processes: Processes = ALONE,
 ) -> Fit:
     """Train epoch by epoch and keep the weights of the best.
 
@@ -75,15 +77,22 @@ def run_epochs(
         All that an epoch leaves to the next one beside the network and torch's own random numbers.
     kept : Checkpoint, optional
         Where epochs are kept, so that a killed training goes on.
+    processes : Processes
+        Those that call this alike. The first one validates, for all.
 
     Raises
     ------
     LayersimError
-        If what is kept cannot be read.
+        If what is kept cannot be read, or the processes do not find the same.
     """
     moving = moving or {}
     standing = (kept and kept.read(network, moving)) or Standing()
     rows, best_epoch, best_weights = standing.rows, standing.best_epoch, standing.best_weights
+    if (expected := processes.lead(lambda: len(rows))) != len(rows):
+        raise LayersimError(
+            f"process 0 goes on from epoch {expected + 1}, process {processes.rank} from {len(rows) + 1}. "
+            "All machines must see the workspace on one disk."
+        )
     if rows and kept:
         logger.warning("going on from epoch %d: %s", len(rows) + 1, kept.file)
     for epoch in range(len(rows) + 1, epochs + 1):
@@ -92,12 +101,12 @@ def run_epochs(
         network.train()
         losses = step(epoch)
         network.eval()
-        entropy, score = validate()
+        entropy, score = processes.lead(validate)
         rows.append({"epoch": epoch, **losses, **dict(zip(VALIDATION, (entropy, score), strict=True))})
         if epoch >= first and (best_epoch == 0 or rank(rows[-1]) > rank(rows[best_epoch - 1])):
             best_epoch = epoch
             best_weights = copy.deepcopy(network.state_dict())
-        if kept and kept.is_due():
+        if kept and processes.leads and kept.is_due():
             kept.write(Standing(rows, best_epoch, best_weights), network, moving)
         progress("training", epoch, epochs)
     network.load_state_dict(best_weights)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from layersim.adaptation.anchors import Anchors, parse_anchors
 from layersim.adaptation.checkpoint import Checkpoint
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.methods import METHODS, SUFFIX, Definition, parse_method
 from layersim.adaptation.self_training import SelfTrainingConfig, self_train
 from layersim.adaptation.settings import MethodConfig, NetworkConfig, Standardise, TrainConfig
@@ -68,7 +69,13 @@ class Method:
         return self.definition.coral
 
     def learn(
-        self, task: Task, seed: int, progress: Progress = no_progress, *, kept: Checkpoint | None = None
+        self,
+        task: Task,
+        seed: int,
+        progress: Progress = no_progress,
+        *,
+        kept: Checkpoint | None = None,
+        processes: Processes = ALONE,
     ) -> Learned:
         """Train on a task.
 
@@ -76,14 +83,18 @@ class Method:
         ----------
         kept : Checkpoint, optional
             Where a method that trains a network keeps its epochs, so that a killed training goes on.
+        processes : Processes
+            Those that call this alike; more than one only for a method that is `Definition.shared`.
         """
         config, trainings = self.settings.config, itertools.count(1)
 
         def once(task: Task, seed: int, progress: Progress) -> Learned:
-            number = next(trainings)
-            if not isinstance(config, NetworkConfig):
-                return self.definition.learn(task, config, seed, progress)
-            return self.definition.learn(task, config, seed, progress, kept=kept and kept.numbered(number))
+            number, more = next(trainings), dict[str, Any]()
+            if isinstance(config, NetworkConfig):
+                more["kept"] = kept and kept.numbered(number)
+            if self.definition.shared:
+                more["processes"] = processes
+            return self.definition.learn(task, config, seed, progress, **more)
 
         if self.self_training is None:
             return once(task, seed, progress)

@@ -7,13 +7,13 @@ A word such as ``la:best+self-train`` is a method's name, an argument that some 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from layersim.adaptation.anchored import learn_anchored
 from layersim.adaptation.anchors import parse_anchors
-from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.class_alignment import ClassAlignmentConfig, learn_class_aligned
 from layersim.adaptation.dann.learn import learn_dann
 from layersim.adaptation.dann.settings import DannConfig
@@ -23,11 +23,10 @@ from layersim.adaptation.forest import ForestConfig, learn_forest
 from layersim.adaptation.linear_probe import ProbeConfig, learn_probe
 from layersim.adaptation.phonetic import PhoneticConfig, learn_phonetic
 from layersim.adaptation.settings import MethodConfig, Standardise, TrainConfig
-from layersim.adaptation.task import Learned, Task
+from layersim.adaptation.task import Learned
 from layersim.adaptation.wccn import WccnConfig, learn_wccn
 from layersim.errors import LayersimError
 from layersim.settings import refuse_unknown
-from layersim.workspace import Progress
 
 Inputs = Literal["encoder", "egemaps", "emobase", "sequences"]
 Layers = Literal["top", "all", "anchors", "argument", "none"]
@@ -83,11 +82,13 @@ class Definition:
     seeded: bool = True
     supervised: bool = False
 
+    @property
+    def shared(self) -> bool:
+        """Whether several processes can share its batches: ``learn`` has a keyword ``processes`` then."""
+        return self.config is TrainConfig
 
-def _classify(
-    task: Task, config: TrainConfig, seed: int, progress: Progress, *, kept: Checkpoint | None = None
-) -> Learned:
-    return learn_anchored(task, config, seed, progress, with_target=False, kept=kept)
+
+_classify = functools.partial(learn_anchored, with_target=False)
 
 
 METHODS: dict[str, Definition] = {

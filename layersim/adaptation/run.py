@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from layersim.adaptation.checkpoint import Checkpoint
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.evaluate import domain_statistics, predict_part, score
 from layersim.adaptation.method import Method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
@@ -164,17 +165,33 @@ class Run:
         """Remove what was kept to go on from."""
         shutil.rmtree(self.epochs, ignore_errors=True)
 
-    def train(self, data: PairData, progress: Progress) -> None:
+    def train(self, data: PairData, progress: Progress, processes: Processes = ALONE) -> None:
         """Train, score, and write the folder; ``run.json`` comes last.
 
         A training that was killed goes on from the epochs that it kept.
+
+        Parameters
+        ----------
+        processes : Processes
+            Those that call this alike. Where they cannot share the method's batches, the first does it all.
         """
+        if processes.size > 1 and not self.method.definition.shared:
+            return processes.lead(lambda: self.train(data, progress))
+        processes.lead(self._begin_anew)
+        learned = self.method.learn(
+            data.task(self.classes), self.seed, progress,
+            kept=Checkpoint(self.epochs / "training.pt"), processes=processes,
+        )  # fmt: skip
+        return processes.lead(lambda: self._finish(learned, data))
+
+    def _begin_anew(self) -> None:
+        """Begin, and give up what was begun otherwise: on cached features that is minutes."""
         if changed := self.begun_otherwise():
             logger.warning("%s: gives up what was begun otherwise, not finished: %s", self.folder, changed)
             self.forget_epochs()
         self.begin()
-        kept = Checkpoint(self.epochs / "training.pt")
-        learned = self.method.learn(data.task(self.classes), self.seed, progress, kept=kept)
+
+    def _finish(self, learned: Learned, data: PairData) -> None:
         validated = predict_part(learned.probabilities, data.source_validation, self.classes)
         self.write(
             learned,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.data import LabelledFeatures
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.evaluate import uar_interval
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.methods import Inputs, MethodRequest, parse_method
@@ -61,6 +62,7 @@ def train(
     own: OwnSettings | None = None,
     progress: Progress = no_progress,
     force: bool = False,
+    processes: Processes = ALONE,
 ) -> TrainResult:
     """Train all methods on one pair of a workspace's corpora.
 
@@ -72,6 +74,8 @@ def train(
         Methods' own settings; default: what ``layersim.toml`` says in tables ``[train.NAME]``.
     force : bool
         Train again also what is finished.
+    processes : Processes
+        Those that call this alike, with one disk for all (`layersim.adaptation.distributed`).
 
     Raises
     ------
@@ -92,8 +96,9 @@ def train(
     first, second = open_pair("encoder" if "encoder" in inputs else inputs[0])
     own = own or own_settings(workspace)
     return train_pair(
-        first, second, settings, choose, folder, open_pair=open_pair, own=own, progress=progress, force=force
-    )
+        first, second, settings, choose, folder, open_pair=open_pair, own=own, progress=progress, force=force,
+        processes=processes,
+    )  # fmt: skip
 
 
 def requests_of(settings: Settings[TrainConfig]) -> list[MethodRequest]:
@@ -117,6 +122,7 @@ def train_pair(
     own: OwnSettings | None = None,
     progress: Progress = no_progress,
     force: bool = False,
+    processes: Processes = ALONE,
 ) -> TrainResult:
     """Train all methods on two corpora's features and write everything into ``folder``.
 
@@ -126,6 +132,8 @@ def train_pair(
         Needed by ``la``; a callable turns a word such as ``auto`` into anchors.
     open_pair : callable, optional
         Gives source and target with acoustic features of one kind, for methods that read such.
+    processes : Processes
+        As `train`.
 
     Raises
     ------
@@ -179,13 +187,13 @@ def train_pair(
                 target.name, encoders[method.definition.inputs],
                 folder / method.folder / f"seed-{config.seed + number}",
             )  # fmt: skip
-            if run.is_wanted(force):
-                run.train(data, _part_of(progress, place * config.seeds + number, runs))
-            run.forget_epochs()
+            if processes.lead(functools.partial(run.is_wanted, force)):
+                run.train(data, _part_of(progress, place * config.seeds + number, runs), processes)
+            processes.lead(run.forget_epochs)
             progress("training", place * config.seeds + number + 1, runs)
         results.append(collect(method, folder, config, classes))
     encoder = next(iter(encoders.values()))
-    return summarise(source.name, target.name, encoder, classes, results, counts, notes, folder)
+    return summarise(source.name, target.name, encoder, classes, results, counts, notes, folder, processes)
 
 
 def summarise(
@@ -197,6 +205,7 @@ def summarise(
     counts: dict[str, Any],
     notes: Sequence[str],
     folder: Path,
+    processes: Processes = ALONE,
 ) -> TrainResult:
     """Put the methods' results together, say the notes, and write both summaries.
 
@@ -214,8 +223,12 @@ def summarise(
         source, target, str(encoder["checkpoint"]), classes, shown, tuple(results), counts, tuple(notes),
         folder,
     )  # fmt: skip
-    write_text(folder / "summary.csv", result.to_frame().to_csv(index=False, lineterminator="\n"))
-    write_json(folder / "summary.json", _with_earlier(result.to_json(), folder / "summary.json"))
+
+    def write() -> None:
+        write_text(folder / "summary.csv", result.to_frame().to_csv(index=False, lineterminator="\n"))
+        write_json(folder / "summary.json", _with_earlier(result.to_json(), folder / "summary.json"))
+
+    processes.lead(write)
     return result
 
 

@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from layersim.adaptation.batches import streams
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.loop import VALIDATION, EpochStep, Fit, rank
 from layersim.errors import LayersimError
 from layersim.workspace import Progress, no_progress, read_json, write_bytes, write_json
@@ -50,6 +51,7 @@ def run_kept_epochs(
     folder: Path | None = None,
     identity: str = "",
     progress: Progress = no_progress,
+    processes: Processes = ALONE,
 ) -> Fit:
     """Train epoch by epoch, keep the weights of the best, go on where a stopped training left off.
 
@@ -64,6 +66,9 @@ def run_kept_epochs(
         Where the epochs are kept; None: only in memory.
     identity : str
         Names all that this training depends on; a folder of another one is refused.
+    processes : Processes
+        Those that call this alike; the first one keeps the epochs. Each draws other random numbers, since it
+        hears other utterances.
 
     Raises
     ------
@@ -82,7 +87,8 @@ def run_kept_epochs(
     for epoch in range(len(rows) + 1, epochs + 1):
         if rows and len(rows) - best_epoch >= patience:
             break
-        seed_torch(streams(seed, epoch)[-1])
+        own = streams(seed, epoch)[-1]
+        seed_torch(own if processes.leads else streams(own, processes.rank)[-1])
         network.train()
         losses = step(epoch)
         network.eval()
@@ -91,7 +97,7 @@ def run_kept_epochs(
         if best_epoch == 0 or rank(rows[-1]) > rank(rows[best_epoch - 1]):
             best_epoch = epoch
             best_weights = {name: value.clone() for name, value in trained_state(network).items()}
-        if folder is not None:
+        if folder is not None and processes.leads:
             _keep(folder, network, optimiser, {"identity": identity, "best_epoch": best_epoch, "rows": rows})
         progress("training", epoch, epochs)
     load_trained(network, best_weights)
