@@ -57,7 +57,7 @@ class Batches(Iterator[Tensor]):
     def _draw(self) -> None:
         self._before = self._generator.get_state()
         order = torch.randperm(self._rows, generator=self._generator)
-        self._order = order[: self._rows // self._batch * self._batch].split(self._batch)
+        self._order: tuple[Tensor, ...] = order[: self._rows // self._batch * self._batch].split(self._batch)
         self._taken = 0
 
 

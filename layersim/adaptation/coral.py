@@ -163,7 +163,8 @@ def _shared_covariances(features: Tensor, processes: Processes) -> Tensor:
             raise ValueError(f"a covariance needs at least 2 rows on each side, got {int(count)}")
         mean = (sums[0] / count).view(precise.shape[1:]).to(precise.dtype)  # (K, D)
     centred = (precise - mean).transpose(0, 1)  # (K, n, D)
-    return processes.total(centred.transpose(1, 2) @ centred) / (count - 1).to(precise.dtype)
+    scatter = processes.total(centred.transpose(1, 2) @ centred)  # (K, D, D)
+    return scatter / float(count - 1)
 
 
 def _covariance(features: Tensor) -> Tensor:

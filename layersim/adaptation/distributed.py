@@ -62,7 +62,7 @@ class Processes:
 
     def total(self, part: Tensor) -> Tensor:
         """Add a tensor up over all processes; differentiable, see the module."""
-        return part if self.size == 1 else cast("Tensor", _Total.apply(part))  # type: ignore[no-untyped-call]
+        return part if self.size == 1 else cast("Tensor", _Total.apply(part))
 
     def gather(self, own: Tensor, count: int) -> Tensor:
         """Put the rows of all shares in their order: `share` undone, on every process; no gradient.
@@ -189,7 +189,7 @@ class _Total(torch.autograd.Function):
         return summed
 
     @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_: Any, gradient: Tensor) -> Tensor:
         summed = gradient.clone(memory_format=torch.contiguous_format)
         torch.distributed.all_reduce(summed)
         return summed

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.data import LabelledFeatures
 from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.evaluate import uar_interval
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.methods import Inputs, MethodRequest, parse_method
+from layersim.adaptation.notes import anchor_notes, data_notes
 from layersim.adaptation.opening import (
     anchor_chooser,
     open_features,
@@ -38,7 +38,6 @@ from layersim.adaptation.result import MethodResult, TrainResult
 from layersim.adaptation.run import METRICS, Run, read_predictions
 from layersim.adaptation.settings import TrainConfig
 from layersim.errors import LayersimError, UsageError
-from layersim.metrics import FEW_SPEAKERS
 from layersim.settings import FLAG, Settings
 from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json, write_text
 
@@ -232,18 +231,6 @@ def summarise(
     return result
 
 
-def anchor_notes(methods: Sequence[Method], classes: Sequence[str]) -> list[str]:
-    notes: dict[str, None] = {}
-    for anchors in (method.anchors for method in methods if method.anchors):
-        notes |= dict.fromkeys(anchors.notes)
-        ranked = anchors.ranking and anchors.ranking["emotions"]
-        if ranked and set(ranked) != set(classes):
-            notes[f"the ranking compares {', '.join(ranked)}; the classes here are {', '.join(classes)}"] = (
-                None
-            )
-    return list(notes)
-
-
 def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
     """Add the methods of the last summary that this call did not train, if they are of the same data."""
     if not file.is_file():
@@ -258,36 +245,6 @@ def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
         "anchors": document["anchors"] or earlier["anchors"],
         "methods": [*kept, *document["methods"]],
     }
-
-
-def data_notes(
-    validation: LabelledFeatures,
-    test: LabelledFeatures,
-    source: str,
-    target: str,
-    classes: Sequence[str],
-    batch: int,
-    asked: int,
-) -> list[str]:
-    """Say what a reader of the scores should know of the data."""
-    notes = []
-    absent = [name for name, count in validation.counts(classes).items() if not count]
-    if absent:
-        notes.append(
-            f"{source} has no validation utterance of {', '.join(absent)}: epochs are chosen by the UAR of "
-            "the other classes"
-        )
-    if batch < asked:
-        notes.append(
-            f"batches have {batch} utterances a side, not {asked}: the smaller train split has no more"
-        )
-    speakers = len(set(test.speakers))
-    if speakers < FEW_SPEAKERS:
-        notes.append(
-            f"{target}'s test split has {speakers} speaker{'s' * (speakers != 1)}: "
-            + ("no interval over speakers" if speakers == 1 else "intervals over so few come out too narrow")
-        )
-    return notes
 
 
 def _part_of(progress: Progress, done: int, runs: int) -> Progress:

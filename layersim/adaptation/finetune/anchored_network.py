@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from layersim.adaptation.distributed import ALONE, Processes
-from layersim.adaptation.finetune.audio import Wave, Waveforms
+from layersim.adaptation.finetune.audio import Wave
 from layersim.adaptation.finetune.trainable import TrainableEncoder
 from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.standardise import measure_statistics
@@ -71,7 +71,7 @@ class AnchoredEncoder(nn.Module):
             yield self.prepared([waves[place] for place in range(first, last)])
 
     @torch.no_grad()
-    def measure(self, waves: Waveforms, side: Side, batch: int) -> None:
+    def measure(self, waves: Sequence[Wave], side: Side, batch: int) -> None:
         """Measure one corpus's statistics with the encoder as it is now."""
         self.eval()
         statistics = measure_statistics(self._of_all(waves, batch, self.encoder))
@@ -84,11 +84,13 @@ class AnchoredEncoder(nn.Module):
         self.get_buffer("target_scale").copy_(self.get_buffer("source_scale"))
 
     @torch.no_grad()
-    def logits(self, waves: Waveforms, side: Side, batch: int) -> Tensor:
+    def logits(self, waves: Sequence[Wave], side: Side, batch: int) -> Tensor:
         """Return the logits of whole utterances, on the CPU: (N, C)."""
         return self._of_all(waves, batch, lambda part: self(part, side))
 
-    def _of_all(self, waves: Waveforms, batch: int, compute: Callable[[Sequence[Wave]], Tensor]) -> Tensor:
+    def _of_all(
+        self, waves: Sequence[Wave], batch: int, compute: Callable[[Sequence[Wave]], Tensor]
+    ) -> Tensor:
         """Compute something of all utterances, each process of its share: one row each, on the CPU."""
         processes = self.processes if len(waves) >= self.processes.size else ALONE
         own = waves[processes.rank :: processes.size]

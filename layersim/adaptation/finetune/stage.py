@@ -43,6 +43,7 @@ from layersim.adaptation.finetune.wccn import WccnEncoder, learn_wccn_finetune
 from layersim.adaptation.loop import VALIDATION
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
+from layersim.adaptation.notes import anchor_notes, data_notes
 from layersim.adaptation.opening import (
     anchor_chooser,
     open_features,
@@ -53,7 +54,7 @@ from layersim.adaptation.opening import (
 from layersim.adaptation.run import Run
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.standardise import Statistics
-from layersim.adaptation.train import anchor_notes, collect, data_notes, requests_of, summarise
+from layersim.adaptation.train import collect, requests_of, summarise
 from layersim.encoders.checkpoint import find_checkpoint
 from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError

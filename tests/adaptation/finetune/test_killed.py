@@ -16,7 +16,7 @@ import pytest
 
 CACHED = ("--methods", "cc,la:1,2+self-train", "--epochs", "25", "--seeds", "1",
           "--set", "self-train.rounds=1")  # fmt: skip
-FINETUNE = ("--methods", "la:1,2", "--epochs", "6", "--seeds", "1", "--finetune", "full",
+FINETUNE = ("--methods", "la:1,2", "--epochs", "8", "--seeds", "1", "--finetune", "full",
             "--set", "finetune.batch=4", "--set", "finetune.crop_seconds=0.2")  # fmt: skip
 
 # The command itself, in a process that has its libraries loaded; every epoch is kept, however short.
@@ -87,7 +87,10 @@ def kill_and_resume(
         folder, number, left = shutil.copytree(extracted, tmp_path / f"study-{number}"), number + 1, 5
         while left and killed < kills:
             process = begin(context, folder, arguments)
-            process.join(timeout=rng.uniform(0, 0.8 * seconds))
+            if killed:
+                process.join(timeout=rng.uniform(0, 0.8 * seconds))
+            else:  # once when there is something to go on from, to be sure
+                wait_for_an_epoch(process, folder)
             process.kill()  # SIGKILL
             process.join()
             if process.exitcode == 0:  # it had ended
@@ -100,6 +103,14 @@ def kill_and_resume(
         assert [name for name in expected if found[name] != expected[name]] == []
         said += (folder / "said.txt").read_text("utf-8")
     assert "going on from epoch" in said
+
+
+def wait_for_an_epoch(process: ForkServerProcess, folder: Path) -> None:
+    while process.is_alive():
+        kept = [file.name for file in (folder / "train").rglob("epochs/*")]
+        if any(name.startswith(("training-", "epoch-")) for name in kept):
+            return
+        time.sleep(0.002)
 
 
 @pytest.mark.slow
