@@ -32,6 +32,7 @@ from layersim.adaptation.pair import PairData
 from layersim.adaptation.settings import TrainConfig
 from layersim.features.cache import FeatureCache
 from layersim.features.dataset import CorpusFeatures
+from layersim.features.provenance import ALL_UTTERANCES
 from layersim.features.shards import ShardRows, ShardWriter
 from layersim.settings import resolve_settings
 from measure import Row, Scale, in_turns, speed_ratio
@@ -113,7 +114,8 @@ def corpus(scratch: Path, name: str, rows: int, seed: int) -> CorpusFeatures:
     shards = -(-total // SHARD_ROWS)
     provenance: dict[str, Any] = {
         "layers": LAYERS, "frame_layers": LAYERS, "width": WIDTH, "phone_set": None, "middle": False,
-        "store": "pooled", "encoder": {"checkpoint": "noise"},
+        "store": "pooled", "encoder": {"checkpoint": "noise"}, "selection": ALL_UTTERANCES,
+        "manifest_sha256": "",
     }  # fmt: skip
     for shard in range(shards):
         places = range(shard * SHARD_ROWS, min((shard + 1) * SHARD_ROWS, total))

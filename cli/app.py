@@ -26,6 +26,7 @@ ORDER = (
     "corpus",
     "align",
     "extract",
+    "cache",
     "rank",
     "train",
     "compare",

@@ -106,14 +106,16 @@ def check(
     import json
 
     from layersim.corpus.check import check_corpus
-    from layersim.corpus.manifest import read_manifest
+    from layersim.corpus.recordings import read_corpus_manifest
 
     workspace = find_workspace()
     reports = {}
     with StderrProgress() as progress:
         for name in names or list(workspace.corpora):
             entry = workspace.corpus(name)
-            reports[name] = check_corpus(read_manifest(entry.manifest), entry.audio_root, progress=progress)
+            reports[name] = check_corpus(
+                read_corpus_manifest(name, entry), entry.audio_root, progress, entry.outside_audio_root
+            )
     if as_json:
         documents = {name: report.to_json() for name, report in reports.items()}
         typer.echo(json.dumps(documents, indent=1, ensure_ascii=False))

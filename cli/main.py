@@ -11,6 +11,7 @@ from layersim.errors import LayersimError, UsageError
 
 from . import (  # noqa: F401 - they add commands
     alignment,
+    caching,
     comparing,
     corpora,
     demonstrate,

@@ -30,6 +30,10 @@ class ProvenanceError(LayersimError):
     """A cache was made with other settings than those now asked for."""
 
 
+class ClaimedError(LayersimError):
+    """Another living process is writing what was to be written."""
+
+
 def summarise_faults(heading: str, faults: Sequence[str], advice: str = "", shown: int = 10) -> str:
     """One message for many faults: the heading, the first ``shown``, how many more, what to do.
 

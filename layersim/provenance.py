@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from layersim.documents import require_form
 from layersim.settings import FLAG, Settings
 from layersim.workspace import read_json, write_json
 
@@ -88,6 +89,8 @@ def run_changes(
     if not (folder / RUN).exists():  # written last: without it the run was never finished
         return None
     previous = read_json(folder / RUN)
+    form = {"settings": ([{"name": str, "value": object}], ...), "inputs": (dict, ...)}
+    require_form(previous, form, str(folder / RUN), "Delete it: then what stands beside it is made again.")
     before = {row["name"]: row["value"] for row in previous.get("settings", [])}
     now = {row["name"]: row["value"] for row in settings.as_rows()}
     changes = [

@@ -31,9 +31,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, ValidationError
-from tomlkit.exceptions import TOMLKitError
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
+from layersim.documents import read_json as read_json  # what the stages write is read where it is written
+from layersim.documents import read_toml
 from layersim.errors import LayersimError
 from layersim.settings import FILE_NAME, ConfigT, Settings, refuse_unknown, resolve_settings
 
@@ -53,8 +54,11 @@ class CorpusEntry(BaseModel):
     audio_root: Path
     alignments: Path | None = None
     phone_set: str | None = None
+    outside_audio_root: StrictBool = False  # whether the manifest's paths may leave audio_root
 
 
+_NO_PATHS = ("outside_audio_root",)  # entries of a corpus that are neither paths nor names
+_NO_NAME = re.compile(r"[/\\\0]|.{200}", re.DOTALL)  # of a folder
 _STAGES = ("align", "extract", "rank", "train", "compare", "tune")  # tables of settings
 _TOP_KEYS = ("encoder", "source", "target", "corpora", *_STAGES)
 
@@ -98,37 +102,40 @@ class Workspace:
             If the file is not TOML, has unknown keys, or lacks what a study needs.
         """
         file = root / FILE_NAME
-        try:
-            document = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
-        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-            raise LayersimError(f"{file}: cannot be read as TOML: {error}.") from None
+        document = read_toml(file)
         refuse_unknown(document, _TOP_KEYS, str(file))
         tables = {name: document.get(name, {}) for name in _STAGES}
         corpora = {}
         for name, entry in _table(document, "corpora", file).items():
+            where = f"{file}, table [corpora.{name}]"
             if not isinstance(entry, dict):
                 raise LayersimError(f"{file}: [corpora.{name}] must be a table.")
-            refuse_unknown(entry, CorpusEntry.model_fields, f"{file}, table [corpora.{name}]")
+            if name in ("", ".", "..") or _NO_NAME.search(name):
+                raise LayersimError(f"{where}: {name!r} cannot name a folder. Rename the corpus.")
+            refuse_unknown(entry, CorpusEntry.model_fields, where)
+            if no_text := [
+                key for key, value in entry.items() if key not in _NO_PATHS and not isinstance(value, str)
+            ]:
+                raise LayersimError(f"{where}: {no_text[0]} must be a string.")
             paths = {
-                key: value if key == "phone_set" and not _inside(root, str(value)).is_file()
-                else (str if key == "phone_set" else Path)(_inside(root, str(value)))
+                key: value if key in _NO_PATHS
+                or (key == "phone_set" and not _inside(root, value, where).is_file())
+                else (str if key == "phone_set" else Path)(_inside(root, value, where))
                 for key, value in entry.items()
             }  # fmt: skip
             try:
                 corpora[name] = CorpusEntry.model_validate(paths)
             except ValidationError as error:
                 first = error.errors()[0]
-                raise LayersimError(
-                    f"{file}, table [corpora.{name}]: {first['loc'][0]}: {first['msg']}."
-                ) from None
+                raise LayersimError(f"{where}: {first['loc'][0]}: {first['msg']}.") from None
         for name in tables:
             _table(document, name, file)
         for key in ("encoder", "source", "target"):
             if not isinstance(document.get(key, ""), str):
                 raise LayersimError(f"{file}: {key} must be a string.")
         encoder = document.get("encoder", "")
-        if encoder and _inside(root, encoder).is_dir():
-            encoder = str(_inside(root, encoder).resolve())
+        if encoder and (folder := _inside(root, encoder, f"{file}: encoder")).is_dir():
+            encoder = str(folder.resolve())
         workspace = cls(root, encoder, document.get("source"), document.get("target"), corpora, tables)
         for role in ("source", "target"):
             if (name := getattr(workspace, role)) is not None:
@@ -169,7 +176,7 @@ class Workspace:
         tables = tomlkit.table(is_super_table=True)
         for name, entry in corpora.items():
             table = tomlkit.table()
-            for key, value in entry.model_dump(exclude_none=True).items():
+            for key, value in entry.model_dump(exclude_defaults=True).items():
                 table.add(key, _relative(root, value) if isinstance(value, Path) else value)
             tables.add(name, table)
         document.add("corpora", tables)
@@ -253,8 +260,16 @@ def _table(document: Mapping[str, Any], name: str, file: Path) -> dict[str, Any]
     return cast("dict[str, Any]", table)
 
 
-def _inside(root: Path, path: str) -> Path:
-    return Path(os.path.normpath(root / Path(path).expanduser()))
+def _inside(root: Path, path: str, where: str) -> Path:
+    """Return a path that may be relative to the workspace; refuse what no path can be."""
+    try:
+        inside = Path(os.path.normpath(root / Path(path).expanduser()))
+        os.lstat(inside)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError, RuntimeError) as error:  # too long; with a NUL; ~ of nobody
+        raise LayersimError(f"{where}: {path[:100]!r} cannot be a path: {error}. Mend it.") from None
+    return inside
 
 
 def _relative(root: Path, path: Path) -> str:
@@ -301,20 +316,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write one JSON document (UTF-8, no NaN) whole or not at all."""
     write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read one JSON object.
-
-    Raises
-    ------
-    LayersimError
-        If the file is missing or is not a JSON object.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LayersimError(f"{path}: cannot be read as JSON: {error}.") from None
-    if not isinstance(document, dict):
-        raise LayersimError(f"{path}: expected a JSON object, found {type(document).__name__}.")
-    return document

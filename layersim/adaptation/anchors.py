@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from layersim.documents import require_form
 from layersim.errors import LayersimError, StageMissingError
 from layersim.similarity.ranking import set_size
 from layersim.workspace import files_sha256, read_json
@@ -42,6 +43,12 @@ _NAMES: dict[Kind, str] = {
     "phoneme-label-free": "label-free",
 }
 _SETS = {"auto": "group", "best": "best", "worst": "worst"}  # word -> key of ranking.json
+_RANKING = {  # form of what is read of it beside the layers
+    "metric": (str, None, ...),
+    "features": (str, None, ...),
+    "emotions": ([str], None, ...),
+    "resolved": (bool, None, ...),
+}
 _FORMS = (
     "auto, best, worst (each also with :phoneme or :label-free), all, random:SEED, or a list of layers such "
     "as 8,9,11"
@@ -161,6 +168,7 @@ def _ranked(request: AnchorRequest, layers: Sequence[str], file: Path) -> Anchor
             "(for the same pair and encoder), or name the layers: --anchors 8,9,11."
         )
     ranking = read_json(file)
+    require_form(ranking, _RANKING, str(file), "Run 'layersim rank' again.")
     named = ranking.get(request.ranked or "")
     if isinstance(named, str):
         named = [named]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,11 +24,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OwnSettings:
-    """What was said of single methods' settings: tables ``[train.NAME]``, flags ``--set NAME.KEY=VALUE``."""
+    """What was said of single methods' settings: tables ``[train.NAME]``, flags ``--set NAME.KEY=VALUE``.
+
+    Methods that share their settings (``dann``, ``dann-conv1d``, ``dann-resnet50``) share a table, named in
+    `layersim.adaptation.method_list`; what is said under a method's own name goes before it.
+    """
 
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     flags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preset: str | None = None
+
+    def of_variant(self, name: str, config: type[MethodConfig]) -> OwnSettings:
+        """Put what was said of one method by its name into the table that its settings have."""
+        shared = table_of(config)
+        if name == shared:
+            return self
+        tables, flags = (
+            {**said, shared: {**said.get(shared, {}), **said.get(name, {})}}
+            for said in (self.tables, self.flags)
+        )
+        return OwnSettings(tables, flags, self.preset)
 
 
 @dataclass(frozen=True)
@@ -162,16 +177,18 @@ def define_method(
         read,
         definition.standardise or settings.config.standardise,
         definition,
-        _settings_of(definition, settings, own),
+        _settings_of(request.name, settings, own),
         anchors,
         _resolve(SelfTrainingConfig, settings, own) if request.self_trained else None,
     )
 
 
-def _settings_of(definition: Definition, settings: Settings[TrainConfig], own: OwnSettings) -> Settings[Any]:
+def _settings_of(name: str, settings: Settings[TrainConfig], own: OwnSettings) -> Settings[Any]:
+    definition = METHODS[name]
     if definition.config is TrainConfig:
         return settings
-    return _resolve(cast("type[MethodConfig]", definition.config), settings, own, definition.fixed)
+    config = cast("type[MethodConfig]", definition.config)
+    return _resolve(config, settings, own.of_variant(name, config), definition.fixed)
 
 
 def _resolve(
@@ -181,7 +198,7 @@ def _resolve(
     fixed: Mapping[str, Any] | None = None,
 ) -> Settings[Any]:
     """Resolve a method's settings: its name's, then flags, its table, its preset, what ``[train]`` says."""
-    name = model.section.removeprefix("train.")
+    name = table_of(model)
     common = settings.config.model_dump()
     said = {  # by the user, of all methods: in [train] or by a flag
         field: (common[field], origin)
@@ -202,6 +219,19 @@ def _resolve(
     return Settings(model.model_validate(values), origins)
 
 
+def table_of(model: type[MethodConfig]) -> str:
+    """Return NAME of a configuration's table ``[train.NAME]``."""
+    return model.section.removeprefix("train.")
+
+
+def preset_notes(words: Iterable[str], preset: str | None) -> list[str]:
+    """Say which methods a preset does not bear on, since their sources state nothing under that name."""
+    lacking = [word for word in words if preset and preset not in parse_method(word).definition.presets]
+    if not lacking:
+        return []
+    return [f"preset {preset}: {', '.join(lacking)} have none and keep their settings."]
+
+
 def _require_known(own: OwnSettings) -> None:
     """Refuse tables, flags and presets of methods that there are not.
 
@@ -214,7 +244,8 @@ def _require_known(own: OwnSettings) -> None:
         one.config for one in METHODS.values() if issubclass(one.config, MethodConfig)
     ]
     configs.append(SelfTrainingConfig)
-    tables = {config.section.removeprefix("train.") for config in configs} | {"finetune"}
+    own_names = {name for name, one in METHODS.items() if issubclass(one.config, MethodConfig)}
+    tables = {table_of(config) for config in configs} | own_names | {"finetune"}
     refuse_unknown(own.tables, tables, "layersim.toml, table [train]")
     presets = {name for config in configs for name in config.presets}
     try:
@@ -231,7 +262,7 @@ def refuse_unknown_flags(own: OwnSettings, model: type[MethodConfig]) -> None:
     ------
     UsageError
     """
-    name = model.section.removeprefix("train.")
+    name = table_of(model)
     try:
         refuse_unknown(own.flags.get(name, {}), model.model_fields, f"--set {name}")
     except LayersimError as error:

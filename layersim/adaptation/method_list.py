@@ -26,9 +26,7 @@ class MethodList:
             "standardise": definition.standardise or "standardise",
             "table": definition.config.section,
             "fixed": dict(definition.fixed),
-            "presets": sorted(definition.config.presets)
-            if issubclass(definition.config, MethodConfig)
-            else [],
+            "presets": sorted(definition.presets),
             "settings": resolve_settings(definition.config).as_rows() if own else [],
         }
 
@@ -58,6 +56,8 @@ class MethodList:
                 "",
                 "la takes its anchors after a colon: la:auto, la:best, la:8,9,11; probe a layer: probe:3.",
                 f"{SUFFIX} after any of them adds pseudo-labels of the target: la:auto{SUFFIX}.",
+                "Methods that share a table can be told apart in it: [train.dann-resnet50], or --set "
+                "dann-resnet50.epochs=8.",
                 "la and wccn train the encoder itself with --finetune full, la also with --finetune lora; "
                 "their settings are in [train.finetune] too.",
             ]

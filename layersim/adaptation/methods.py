@@ -87,6 +87,13 @@ class Definition:
         """Whether several processes can share its batches: ``learn`` has a keyword ``processes`` then."""
         return self.config is TrainConfig
 
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]:
+        """What its source states, by the preset's name; a method without a source has none."""
+        if self.config is TrainConfig and not self.coral:
+            return {}
+        return self.config.presets
+
 
 _classify = functools.partial(learn_anchored, with_target=False)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.standardise import Statistics
+from layersim.documents import parse_json, require_form
 from layersim.errors import LayersimError
 from layersim.workspace import write_bytes
 
@@ -61,6 +62,12 @@ class TrainedModel:
     statistics: Statistics
 
 
+_DESCRIPTION = {
+    "method": str, "classes": [str], "layers": [str], "width": int, "projection": int, "source": str,
+    "target": str, "encoder": {"checkpoint": str},
+}  # form; see layersim.documents  # fmt: skip
+
+
 def save_model(file: Path, model: TrainedModel) -> None:
     """Write a model whole or not at all; the same model gives the same bytes."""
     tensors = {f"network.{name}": value.contiguous() for name, value in model.network.state_dict().items()}
@@ -88,23 +95,27 @@ def load_model(path: Path) -> TrainedModel:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise LayersimError(f"{file}: cannot be read as safetensors: {error}.") from None
     if "layersim" not in metadata:
         raise LayersimError(f"{file}: is not a layersim model (its metadata have no 'layersim' entry).")
-    return _assemble(file, json.loads(metadata["layersim"]), tensors)
+    return _assemble(file, parse_json(metadata["layersim"], str(file)), tensors)
 
 
-def _assemble(file: Path, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TrainedModel:
-    if document.get("format") != FORMAT:
+def _assemble(file: Path, document: Any, tensors: Mapping[str, Tensor]) -> TrainedModel:
+    require_form(document, {"format": int}, str(file), "Train again.")
+    if document["format"] != FORMAT:
         raise LayersimError(
-            f"{file}: was written in format {document.get('format')}, this layersim reads format {FORMAT}. "
+            f"{file}: was written in format {document['format']}, this layersim reads format {FORMAT}. "
             "Train again, or install the version that wrote it."
         )
+    require_form(document, _DESCRIPTION, str(file), "Train again.")
+    known = {name: document[name] for name in (*_DESCRIPTION, "format")}
     description = ModelDescription(
-        **{**document, "classes": tuple(document["classes"]), "layers": tuple(document["layers"])}
+        **{**known, "classes": tuple(known["classes"]), "layers": tuple(known["layers"])}
     )
     layers, classes = len(description.layers), len(description.classes)
+    _require_tensors(file, description, tensors)
     network = AnchoredClassifier(layers, description.width, classes, description.projection, dropout=0.0)
     prefix = "network."
     network.load_state_dict(
@@ -114,3 +125,27 @@ def _assemble(file: Path, document: Mapping[str, Any], tensors: Mapping[str, Ten
     return TrainedModel(
         description, network, Statistics(tensors["statistics.mean"], tensors["statistics.scale"])
     )
+
+
+def _require_tensors(file: Path, description: ModelDescription, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not of the sizes that the description names, before a network has these."""
+    layers, width, projection = len(description.layers), description.width, description.projection
+    classes = len(description.classes)
+    expected = {
+        "network.classifier.weight": (classes, layers * projection),
+        "network.classifier.bias": (classes,),
+        "statistics.mean": (layers, width),
+        "statistics.scale": (layers, width),
+    }
+    for layer in range(layers):
+        expected[f"network.projections.{layer}.weight"] = (projection, width)
+        expected[f"network.projections.{layer}.bias"] = (projection,)
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    differing = sorted(
+        name for name in expected.keys() | found.keys() if found.get(name) != expected.get(name)
+    )
+    if differing or not layers or not classes:
+        named = ", ".join(differing[:3]) or "no layers or classes"
+        raise LayersimError(f"{file}: its weights are not those of its description ({named}). Train again.")
+    if odd := [name for name, tensor in tensors.items() if not tensor.is_floating_point()]:
+        raise LayersimError(f"{file}: {odd[0]} holds no numbers with a point. Train again.")

@@ -11,6 +11,7 @@ from layersim.adaptation.method import Method, OwnSettings
 from layersim.adaptation.methods import Inputs
 from layersim.adaptation.pair import PairData, read_pair
 from layersim.adaptation.settings import TrainConfig
+from layersim.documents import require_form
 from layersim.errors import LayersimError, StageMissingError
 from layersim.similarity.inputs import fingerprint
 from layersim.workspace import Workspace, read_json
@@ -67,7 +68,9 @@ def refuse_stale(anchors: Anchors, corpora: tuple[CorpusFeatures, CorpusFeatures
         return
     if not run.is_file():
         raise StageMissingError(f"{run.parent}: the ranking was not finished. Run layersim rank again.")
-    made_from = read_json(run)["inputs"]
+    document = read_json(run)
+    require_form(document, {"inputs": {...: str}}, str(run), "Run 'layersim rank' again.")
+    made_from = document["inputs"]
     label_free = bool(anchors.ranking and anchors.ranking["label_free"])
     changed = [
         corpus.name for corpus in corpora if made_from.get(corpus.name) != fingerprint(corpus, label_free)

@@ -109,6 +109,7 @@ def _load_encoder(trained: TrainedModel, checkpoint: str, device: str) -> Encode
             precision=described["precision"],
             stack=described["stack"],
             max_seconds=described["max_seconds"],
+            whisper_window=described.get("whisper_window", "full"),
         )
     except LayersimError as error:
         raise LayersimError(

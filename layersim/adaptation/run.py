@@ -22,6 +22,7 @@ from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.pair import PairData
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.task import Learned
+from layersim.documents import read_frame, require_form
 from layersim.errors import LayersimError
 from layersim.figures.confusion import confusion_matrix
 from layersim.figures.curves import training_curves
@@ -104,6 +105,8 @@ class Run:
         if not (self.folder / RUN).is_file():
             return ""
         found = read_json(self.folder / RUN)
+        form = {"results": ({"files": ([str], ...), "request": (dict, ...)}, ...), "inputs": (dict, ...)}
+        require_form(found, form, str(self.folder / RUN), "Replace it, and all like it, with --force.")
         results = found.get("results", {})
         if not all((self.folder / name).is_file() for name in results.get("files", ())):
             return ""
@@ -150,13 +153,14 @@ class Run:
         if not (self.epochs / REQUEST).is_file():
             return ""
         begun = read_json(self.epochs / REQUEST)
+        form = {"request": dict, "inputs": dict}
+        require_form(begun, form, str(self.epochs / REQUEST), f"Delete {self.epochs}.")
         return self.differences(begun["request"], begun["inputs"])
 
     def begin(self) -> None:
         """From here on the folder is not finished; what was begun there alike is kept, to go on from."""
         (self.folder / RUN).unlink(missing_ok=True)
-        for unfinished in self.folder.glob(".*.tmp"):  # what a killed run was writing
-            unfinished.unlink(missing_ok=True)
+        remove_unfinished(self.folder)
         if not (self.epochs / REQUEST).is_file():  # epochs alone could be of anything
             self.forget_epochs()
         write_json(self.epochs / REQUEST, {"request": self.request(), "inputs": dict(self.inputs)})
@@ -292,10 +296,22 @@ class Run:
         save(confusion_matrix(counts, self.classes, name), self.folder / "confusion")
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process was writing."""
+    for file in folder.glob(".*.tmp"):
+        file.unlink(missing_ok=True)
+
+
 def read_predictions(folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
-    """Read back a run's prediction table."""
+    """Read back a run's prediction table.
+
+    Raises
+    ------
+    LayersimError
+        If it is gone, no table, or lacks a column.
+    """
     names = ("utterance", "speaker", "emotion", "predicted")
-    return pd.read_csv(folder / name, dtype=dict.fromkeys(names, str), keep_default_na=False)
+    return read_frame(folder / name, names, "Make it again with --force.")
 
 
 def _at_best(learned: Learned | LearnedFromAudio) -> dict[str, float | None]:

@@ -83,6 +83,8 @@ class TrainConfig(NetworkConfig):
 
     section: ClassVar[str] = "train"
     subtables: ClassVar[bool] = True
+    # What the layer-anchoring paper states. These are the defaults too: the preset only says so of `la`.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"anchors": "auto", "coral": "frobenius"}}
 
     anchors: str = setting(
         "auto",

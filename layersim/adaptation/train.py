@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from layersim.adaptation.anchors import Anchors
 from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.evaluate import uar_interval
-from layersim.adaptation.method import Method, OwnSettings, define_method
+from layersim.adaptation.method import Method, OwnSettings, define_method, preset_notes
 from layersim.adaptation.methods import Inputs, MethodRequest, parse_method
 from layersim.adaptation.notes import anchor_notes, data_notes
 from layersim.adaptation.opening import (
@@ -35,8 +35,9 @@ from layersim.adaptation.opening import (
     shared_classes,
 )
 from layersim.adaptation.result import MethodResult, TrainResult
-from layersim.adaptation.run import METRICS, Run, read_predictions
+from layersim.adaptation.run import METRICS, Run, read_predictions, remove_unfinished
 from layersim.adaptation.settings import TrainConfig
+from layersim.documents import require_form
 from layersim.errors import LayersimError, UsageError
 from layersim.settings import FLAG, Settings
 from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json, write_text
@@ -155,7 +156,9 @@ def train_pair(
         define_method(one.word, corpora[one.definition.inputs][0].cache.layers, settings, choose, own)
         for one in requests
     ]
-    notes = anchor_notes(methods, classes)
+    left_out = dict.fromkeys(note for pair in corpora.values() for corpus in pair for note in corpus.notes)
+    notes = [*left_out, *anchor_notes(methods, classes)]
+    notes += preset_notes([method.word for method in methods], own.preset if own else None)
     results: list[MethodResult] = []
     counts: dict[str, Any] = {}
     runs = len(methods) * config.seeds
@@ -224,6 +227,7 @@ def summarise(
     )  # fmt: skip
 
     def write() -> None:
+        remove_unfinished(folder)
         write_text(folder / "summary.csv", result.to_frame().to_csv(index=False, lineterminator="\n"))
         write_json(folder / "summary.json", _with_earlier(result.to_json(), folder / "summary.json"))
 
@@ -236,6 +240,8 @@ def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
     if not file.is_file():
         return document
     earlier = read_json(file)
+    form = {"methods": ([{"folder": str}], ...), "anchors": (dict, None, ...)}
+    require_form(earlier, form, str(file), "Delete it: it says again what the runs' folders hold.")
     if any(earlier.get(key) != document[key] for key in ("encoder", "emotions", "counts")):
         return document
     present = {method["folder"] for method in document["methods"]}
@@ -261,6 +267,27 @@ def collect(method: Method, folder: Path, config: TrainConfig, classes: Sequence
     folders = [folder / method.folder / f"seed-{config.seed + number}" for number in range(config.seeds)]
     return MethodResult(
         method,
-        tuple(read_json(one / METRICS) for one in folders),
+        tuple(map(_read_metrics, folders)),
         uar_interval([read_predictions(one) for one in folders], classes, config.bootstraps),
     )
+
+
+_METRICS = {
+    "seed": int,
+    "target_test": {
+        "uar": float, "wa": float, "macro_f1": float, "speakers": int, "utterances": int,
+        "chance": {"uar": float}, "recalls": {...: (float, None)},
+        "uar_interval": ({"low": float, "high": float}, None),
+    },
+    "source_validation": {"uar": float},
+    "domain": ({"domain_accuracy": (float, None)}, None),
+    "best_epoch": (int, None),
+    "epochs": (int, None),
+}  # fmt: skip
+"""Form of what is read back of a run's metrics; see `layersim.documents`."""
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    metrics = read_json(folder / METRICS)
+    require_form(metrics, _METRICS, str(folder / METRICS), "Train again with --force.")
+    return metrics

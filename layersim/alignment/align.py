@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 from layersim.alignment.align_corpus import TRANSCRIPTS, WORK, align_corpus
 from layersim.alignment.aligners import Aligner, choose_aligner
 from layersim.alignment.machine_text import Transcriber
-from layersim.alignment.outputs import is_complete
+from layersim.alignment.outputs import is_complete, read_run
 from layersim.alignment.preparation import CorpusJob, read_utterances
 from layersim.alignment.result import AlignResult, LeftAlone
 from layersim.errors import LayersimError, UsageError
-from layersim.provenance import RUN, run_changes
+from layersim.provenance import run_changes
 from layersim.settings import Settings, StageConfig, setting
-from layersim.workspace import Progress, Workspace, files_sha256, no_progress, read_json
+from layersim.workspace import Progress, Workspace, files_sha256, no_progress
 
 # Settings that change how long a run takes and not what it gives.
 _WITHOUT_EFFECT = ("jobs", "device")
@@ -135,7 +135,7 @@ def align(
         if name in left:
             results.append(LeftAlone(corpus=name, alignments=str(left[name].alignments)))
         elif name in finished:
-            results.append(AlignResult.from_json(read_json(jobs[name].folder / RUN)["results"]))
+            results.append(AlignResult.from_json(read_run(jobs[name].folder)["results"]))
         else:
             write = transcriber if config.transcribe is not None else None
             with _alone(jobs[name].folder):

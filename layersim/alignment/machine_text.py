@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layersim.alignment.preparation import Utterance
-from layersim.alignment.text import read_text
+from layersim.alignment.text import read_text, table_rows
 from layersim.corpus.audio import read_audio
 from layersim.errors import AudioError, LayersimError
 from layersim.workspace import Progress, write_text
@@ -94,7 +94,7 @@ def _read(file: Path) -> dict[_Key, str]:
     if not file.exists():
         return {}
     text = read_text(file)
-    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))  # whole lines only
+    rows = list(table_rows(text[: text.rfind("\n") + 1], str(file)))  # whole lines only
     if rows and tuple(rows[0]) != COLUMNS:
         raise LayersimError(f"{file}: expected the columns {', '.join(COLUMNS)}. Mend or delete the file.")
     for number, row in enumerate(rows[1:], start=2):

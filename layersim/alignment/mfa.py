@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from layersim.alignment.segments import PhoneFile, Segment, choose_tier
 from layersim.alignment.text import read_text
+from layersim.documents import parse_json
 from layersim.errors import LayersimError
 
 
@@ -21,11 +21,10 @@ def read_mfa_json(file: Path) -> PhoneFile:
     LayersimError
         If the file is not of that form.
     """
-    text = read_text(file)
+    document = parse_json(read_text(file), str(file))
     try:
-        document = json.loads(text)
         tiers = [(str(name), _entries(tier)) for name, tier in document["tiers"].items()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise LayersimError(
             f"{file}: is no alignment in MFA's JSON form (tiers, entries): {type(error).__name__}: {error}."
         ) from None

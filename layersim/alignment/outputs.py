@@ -29,6 +29,7 @@ from layersim.alignment.outcome import EmotionSummary, Outcome, outcome_table
 from layersim.alignment.preparation import Utterance, manifest_fingerprints
 from layersim.alignment.segments import Segment
 from layersim.alignment.textgrid import write_textgrid
+from layersim.documents import require_form
 from layersim.errors import LayersimError
 from layersim.provenance import RUN
 from layersim.workspace import read_json, write_text
@@ -128,7 +129,7 @@ def find_outputs(folder: Path) -> StoredAlignments | None:
     """Find a corpus's alignments; None if the stage has not run there, or not to its end."""
     if not (folder / RUN).is_file():
         return None
-    run = read_json(folder / RUN)
+    run = read_run(folder)
     if not (folder / PHONES).is_file():
         raise LayersimError(
             f"{folder / PHONES}: is gone, though {RUN} says it was written. Make it anew: layersim align."
@@ -142,4 +143,18 @@ def is_complete(folder: Path) -> bool:
         return False
     tables = all((folder / name).is_file() for name in (PHONES, WORDS, UTTERANCES, EMOTIONS))
     grids = sum(1 for _ in (folder / TEXTGRIDS).rglob("*.TextGrid"))
-    return tables and grids == read_json(folder / RUN)["results"]["aligned"]
+    return tables and grids == read_run(folder)["results"]["aligned"]
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read what a finished align stage says of itself.
+
+    Raises
+    ------
+    LayersimError
+        If its ``run.json`` lacks something.
+    """
+    run = read_json(folder / RUN)
+    form = {"results": {"phone_set": str, "aligned": int}, "inputs": dict}
+    require_form(run, form, str(folder / RUN), "Align again: layersim align --force.")
+    return run

@@ -14,18 +14,18 @@ letters too. A label found by none of these is unknown: it is counted and listed
 
 from __future__ import annotations
 
-import csv
+import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
-from io import StringIO
 from pathlib import Path
 from typing import Literal
 
-from layersim.alignment.text import read_text
+from layersim.alignment.segments import LONGEST_LABEL
+from layersim.alignment.text import read_text, table_rows
 from layersim.errors import LayersimError, summarise_faults
 
 Kind = Literal["vowel", "consonant"]
@@ -201,8 +201,8 @@ def load_phone_set(name: str) -> PhoneSet:
         return _load_built_in(name)
     if name == CLASSES:
         return ClassLabels(CLASSES, {"vowel": {}, "consonant": {}})
-    path = Path(name).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(name))
+    if not os.path.isfile(path):  # which takes any text, unlike Path.is_file
         raise LayersimError(
             f"phone set {name!r}: neither built in nor a file. Built in: {', '.join(known_phone_sets())}."
         )
@@ -233,8 +233,11 @@ def _load_built_in(name: str) -> PhoneSet:
 
 def _read_rows(text: str, where: str) -> dict[Kind, dict[str, str]]:
     """Read a table's rows: every phone's vowel class, and its consonant class where the table says it."""
-    reader = csv.reader(StringIO(text, newline=""))
-    rows = [(n, row) for n, row in enumerate(reader, start=1) if any(row) and not row[0].startswith("#")]
+    rows = [
+        (n, row)
+        for n, row in enumerate(table_rows(text, where), start=1)
+        if any(row) and not row[0].startswith("#")
+    ]
     header = [cell.strip().casefold() for cell in rows[0][1]] if rows else []
     if not {"phone", "vowel"} <= set(header):
         raise LayersimError(f"{where}: expected the columns {', '.join(_COLUMNS)}; found {header}.")
@@ -242,6 +245,9 @@ def _read_rows(text: str, where: str) -> dict[Kind, dict[str, str]]:
     classes: dict[Kind, dict[str, str]] = {"vowel": {}, "consonant": {}}
     faults = []
     for number, row in rows[1:]:
+        if max(map(len, row)) > LONGEST_LABEL:
+            faults.append(f"row {number}: has a cell of {max(map(len, row))} characters, which is no phone")
+            continue
         cells = dict(zip(header, (unicodedata.normalize("NFC", cell.strip()) for cell in row), strict=False))
         found = {kind: cells.get(kind) for kind in kinds}
         if found.get("consonant"):

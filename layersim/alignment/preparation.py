@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
-from layersim.corpus.manifest import read_manifest
-from layersim.errors import AudioError, LayersimError
+from layersim.corpus.recordings import audio_file, read_corpus_manifest
+from layersim.errors import AudioError
 from layersim.workspace import CorpusEntry, Progress
 
 _HEADERS_AT_ONCE = 8
@@ -81,12 +81,7 @@ def read_utterances(
     LayersimError
         If the manifest is wrong or holds another corpus's rows.
     """
-    manifest = read_manifest(entry.manifest)
-    others = sorted(set(manifest["corpus"]) - {name})
-    if others:
-        raise LayersimError(
-            f"{entry.manifest}: holds rows of corpus {', '.join(others)}; expected {name} only."
-        )
+    manifest = read_corpus_manifest(name, entry)
     utterances = list(_rows(manifest, entry.audio_root))
     found = []
     with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
@@ -109,7 +104,7 @@ def _rows(manifest: pd.DataFrame, audio_root: Path) -> Iterator[Utterance]:
             emotion=emotion,
             language=language.strip(),
             file=path,
-            path=audio_root / path,
+            path=audio_file(audio_root, path),
             start=None if np.isnan(start) else float(start),
             end=None if np.isnan(end) else float(end),
             text=text.strip(),

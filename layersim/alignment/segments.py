@@ -33,6 +33,8 @@ WORD_TIERS = ("words", "word")
 
 BEYOND_AUDIO = 0.02  # seconds that times may pass a recording's end: rounding. More is another recording
 
+LONGEST_LABEL = 1000  # characters of a phone or word: more is another kind of text, and slow to compare
+
 _NOISE = 1e-3  # seconds by which neighbours may overlap: rounding to milliseconds, not an error
 _DIGITS = 6
 
@@ -118,14 +120,17 @@ def clean_segments(
     dropped : Counter
         How many were ``silence`` and ``unnamed``.
     faults : list of str
-        Times that are not finite, negative, reversed, without length, or overlap by more than a millisecond.
+        Times that are not finite, negative, reversed, without length, or overlap by more than a millisecond;
+        labels that no phone or word can be.
     """
     faults: list[str] = []
     kept: list[Segment] = []
     dropped: Counter[str] = Counter()
     for start, end, label in sorted(Segment(round(s, _DIGITS), round(e, _DIGITS), n) for s, e, n in segments):
         name = label.strip()
-        if not (math.isfinite(start) and math.isfinite(end)):
+        if len(name) > LONGEST_LABEL or "\0" in name:
+            faults.append(f"{where}: {name[:40]!r}... ({len(name)} characters) is no label")
+        elif not (math.isfinite(start) and math.isfinite(end)):
             faults.append(f"{where}: {name!r} has times {start} and {end}, which are no times")
         elif start < -_NOISE:
             faults.append(f"{where}: {name!r} starts at {start:g} s, before the recording")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 
 from layersim.alignment.owners import Owners
 from layersim.alignment.segments import Segment
-from layersim.alignment.text import read_text
+from layersim.alignment.text import read_text, table_rows
 from layersim.errors import LayersimError
 from layersim.workspace import Progress, no_progress
 
@@ -105,19 +103,11 @@ def _take(content: TableContent, utterance: str, cells: Sequence[str], where: st
 def _read_rows(text: str, file: Path) -> tuple[list[str], Iterator[list[str]]]:
     first = text.partition("\n")[0]
     separator = max(",\t;", key=first.count)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
-    try:
-        header = next(reader)
-    except StopIteration:
-        raise LayersimError(f"{file}: cannot be read as a table: it is empty.") from None
-
-    def rows() -> Iterator[list[str]]:
-        try:
-            yield from reader
-        except csv.Error as error:
-            raise LayersimError(f"{file}, line {reader.line_num}: {error}.") from None
-
-    return header, rows()
+    rows = table_rows(text, str(file), separator)
+    header = next(rows, None)
+    if header is None:
+        raise LayersimError(f"{file}: cannot be read as a table: it is empty.")
+    return header, rows
 
 
 def _choose_columns(header: Sequence[str], file: Path, with_utterance: bool) -> dict[str, int]:

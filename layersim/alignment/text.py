@@ -1,8 +1,11 @@
-"""Text files as aligners, Praat and spreadsheets write them: UTF-8, or UTF-16 with its byte order mark."""
+"""Text files and tables as aligners, Praat and spreadsheets write them: UTF-8, or UTF-16 with its mark."""
 
 from __future__ import annotations
 
 import codecs
+import csv
+from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 from layersim.errors import LayersimError
@@ -23,3 +26,21 @@ def read_text(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise LayersimError(f"{file}: cannot be read as UTF-8 or UTF-16 text: {error}.") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def table_rows(text: str, where: str, separator: str = ",") -> Iterator[list[str]]:
+    """Yield the rows of a table as they are read, the header too.
+
+    Raises
+    ------
+    LayersimError
+        If a row cannot be read, naming its line.
+    """
+    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise LayersimError(
+            f"{where}, line {reader.line_num}: cannot be read as a table: {error}. A cell in quotation marks "
+            "must end with one."
+        ) from None

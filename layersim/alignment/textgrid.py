@@ -24,8 +24,9 @@ from layersim.workspace import write_text
 
 _DIGITS = 6  # of a second; praatio refuses intervals that overlap by the noise of a float
 _TOKEN = re.compile(
-    r'"(?P<string>(?:[^"]|"")*)"'
-    r"|(?<!\S)(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?!\S)"
+    # Every character in one way only: a broken file takes no longer than a whole one.
+    r'"(?P<string>[^"]*(?:""[^"]*)*)"'
+    r"|(?<!\S)(?P<number>[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)(?!\S)"
 )
 _TIMES = {"IntervalTier": 2, "TextTier": 1}  # numbers before each label
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from layersim.adaptation.anchors import parse_anchors
-from layersim.adaptation.method import OwnSettings
+from layersim.adaptation.method import OwnSettings, preset_notes
 from layersim.adaptation.methods import parse_method
 from layersim.adaptation.opening import open_features
 from layersim.adaptation.settings import TrainConfig
@@ -116,9 +116,8 @@ def compare(
     anchors = anchor_table(units.results, units.predictions, replicates=settings.config.bootstraps)
     if anchors is not None and {row.name for row in anchors.rows()} != {"Group"}:  # it is in the other table
         tables["anchors"] = anchors
-    tables = {
-        name: replace(table, notes=(*table.notes, *label_notes(units))) for name, table in tables.items()
-    }
+    notes = label_notes(units) + preset_notes(settings.config.all_methods, own.preset if own else None)
+    tables = {name: replace(table, notes=(*table.notes, *notes)) for name, table in tables.items()}
     results = units.results.assign(
         folder=[str(Path(one).relative_to(folder)) for one in units.results["folder"]]
     )

@@ -13,6 +13,7 @@ from layersim.comparison.running import Units
 from layersim.comparison.view import Drawn, Values, direction
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
 from layersim.corpus.manifest import utterance_keys
+from layersim.corpus.recordings import audio_file
 from layersim.errors import AudioError
 from layersim.features.acoustic.sequences import FLOOR, HOP, WINDOW
 from layersim.figures.distribution import class_distribution
@@ -51,7 +52,7 @@ def draw_spectrograms(units: Units) -> Iterator[Drawn]:
         for emotion, row in rows.items():
             start, end = (None if np.isnan(row[edge]) else float(row[edge]) for edge in ("start", "end"))
             try:
-                wave = read_audio(roots[name] / str(row["path"]), start, end)
+                wave = read_audio(audio_file(roots[name], str(row["path"])), start, end)
             except AudioError as error:
                 logger.warning("no figure of spectrograms: %s", error)
                 return

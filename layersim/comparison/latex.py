@@ -13,6 +13,8 @@ _ESCAPES = str.maketrans(
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
         "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
         "→": r"$\rightarrow$", "±": r"$\pm$", "–": "--", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+        "≤": r"$\leq$", "≥": r"$\geq$", "·": r"$\cdot$", "×": r"$\times$", "γ": r"$\gamma$", "β": r"$\beta$",
+        "λ": r"$\lambda$", "τ": r"$\tau$", "Σ": r"$\Sigma$", "≠": r"$\neq$",
     }
 )  # fmt: skip
 

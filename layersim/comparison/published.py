@@ -14,13 +14,17 @@ from importlib import resources
 from typing import Any
 
 import pandas as pd
-from tomlkit import parse
 
 from layersim.comparison.table import Cell, Column, Row, RowGroup, Table
+from layersim.documents import read_frame, read_toml, require_form
 from layersim.errors import LayersimError
 
 SCALES = {"per cent": 100, "points": 100, "share": 1}  # what a printed number is divided by
 _COMMON = ("publication", "corpora", "protocol", "mark")
+_FIGURES = (
+    "group", "method", "printed_as", "source", "target", "encoder", "score", "printed", "unit", "remark",
+)  # fmt: skip
+_MEND = "It is part of layersim: install it again."
 _DECIMALS = 6  # 52.01 / 100 is not a share of few digits in binary
 
 
@@ -62,12 +66,7 @@ def published(names: Iterable[str]) -> pd.DataFrame:
     parts = []
     for name in names:
         described = _describe(name, sources)
-        with (_folder() / f"{name}.csv").open(encoding="utf-8") as file:
-            part = pd.read_csv(file, dtype=str, keep_default_na=False)
-        part["value"] = [
-            round(float(printed) / SCALES[unit], _DECIMALS)
-            for printed, unit in zip(part["printed"].tolist(), part["unit"].tolist(), strict=True)
-        ]
+        part = _read_figures(_folder() / f"{name}.csv")
         for place, key in enumerate(("name", *_COMMON)):
             part.insert(place, key, name if key == "name" else described[key])
         parts.append(part)
@@ -171,8 +170,24 @@ def _folder() -> Any:
 
 
 def _sources() -> dict[str, dict[str, str]]:
-    text = (_folder() / "sources.toml").read_text(encoding="utf-8")
-    return dict(parse(text).unwrap())
+    file = _folder() / "sources.toml"
+    sources = read_toml(file)
+    require_form(sources, {...: dict.fromkeys((*_COMMON, "title", "rows", "columns"), str)}, str(file), _MEND)
+    return sources
+
+
+def _read_figures(file: Any) -> pd.DataFrame:
+    """Read one printed table, with ``value``."""
+    part = read_frame(file, _FIGURES, _MEND)
+    values = []
+    for row, (printed, unit) in enumerate(zip(part["printed"], part["unit"], strict=True), start=2):
+        try:
+            values.append(round(float(printed) / SCALES[unit], _DECIMALS))
+        except (ValueError, KeyError):
+            raise LayersimError(
+                f"{file}, row {row}: {printed!r} {unit!r} is no number and unit. {_MEND}"
+            ) from None
+    return part.assign(value=values)
 
 
 def _describe(name: str, sources: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -29,7 +29,8 @@ from layersim.comparison.situations import Situation, all_pairs, parse_pair
 from layersim.comparison.tested import Unit
 from layersim.comparison.trial import shared_classes
 from layersim.comparison.units import missing_seeds, run_job
-from layersim.errors import LayersimError, UsageError
+from layersim.documents import require_form
+from layersim.errors import LayersimError, UsageError, summarise_faults
 from layersim.metrics import uar
 from layersim.settings import FLAG, Settings
 from layersim.similarity.settings import RankConfig
@@ -113,21 +114,28 @@ def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progres
     missing = {place: seeds for place, seeds in enumerate(found) if seeds}
     units = sum(map(len, missing.values()))
     progress("comparing", 0, units)
-    done = 0
+    done, faults = 0, []
     workers = min(config.jobs or os.cpu_count() or 1, max(1, len(missing)))
     # Jobs of one method follow each other in the list; the slow ones first would need a guess at their time.
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     calls = (delayed(_run)(jobs[place], seeds, force) for place, seeds in missing.items())
-    for finished in parallel(calls):
+    for finished, fault in parallel(calls):
         done += finished
+        faults += [fault] if fault else []
         progress("comparing", done, units)
+    if faults:
+        advice = "All others are finished and kept. Mend these, or leave the methods out, and compare again."
+        raise LayersimError(summarise_faults(f"{len(faults)} methods on a pair failed", faults, advice))
     return Units(jobs, pd.DataFrame(_rows(jobs)))
 
 
-def _run(job: Job, seeds: Sequence[int], force: bool) -> int:
-    """Run one job in a process of its own; return how many units it finished."""
-    run_job(job, seeds, force)
-    return len(seeds)
+def _run(job: Job, seeds: Sequence[int], force: bool) -> tuple[int, str]:
+    """Run one job in a process of its own; return how many units it had, and what went wrong, if anything."""
+    try:
+        run_job(job, seeds, force)
+    except LayersimError as error:
+        return len(seeds), f"{job.name}, {job.situation.source} to {job.situation.tested}: {error}"
+    return len(seeds), ""
 
 
 def _read_words(
@@ -179,6 +187,7 @@ def _rows(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
         for seed in job.seeds:
             folder = job.folder(seed)
             metrics = read_json(folder / METRICS)
+            require_form(metrics, _METRICS, str(folder / METRICS), "Make it again with --force.")
             test = metrics["test"]
             layers = sorted({tuple(trial["layers"]) for trial in metrics["trials"]})
             yield {
@@ -199,6 +208,16 @@ def _rows(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
                 "speakers": test["speakers"],
                 "folder": str(folder),
             }
+
+
+_METRICS = {
+    "test": {
+        "uar": float, "wa": float, "macro_f1": float, "utterances": int, "speakers": int,
+        "recalls": {...: (float, None)},
+    },
+    "trials": [{"layers": [str], "trial": str}],
+    "source_validation_uar": float,
+}  # form of what is read back of a unit's metrics; see layersim.documents  # fmt: skip
 
 
 def _reads_encoder(job: Job) -> bool:

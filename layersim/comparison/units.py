@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,7 @@ from layersim.adaptation.opening import read_method
 from layersim.adaptation.run import CURVES, METRICS, PREDICTIONS, read_predictions
 from layersim.comparison.job import Job
 from layersim.comparison.unit_request import changes, fingerprint, request_of
+from layersim.documents import require_form
 from layersim.errors import LayersimError
 from layersim.metrics import uar
 from layersim.provenance import RUN, write_run
@@ -126,10 +128,17 @@ def _run(job: Job, seeds: Sequence[int], force: bool, done: Callable[[], None]) 
             for _ in seeds:
                 done()
         for seed in seeds:
-            said[seed].append(read_json(notes[seed]))
+            said[seed].append(_read_trial(notes[seed]))
     method = method or job.method(job.trials[0])
     for seed in seeds:
         _finish(job, seed, method, said[seed])
+
+
+def _read_trial(file: Path) -> dict[str, Any]:
+    said = read_json(file)
+    form = {"trial": str, "layers": [str], "notes": [str], "curves": [dict], "source_validation_uar": float}
+    require_form(said, form, str(file), "Make this unit again with --force.")
+    return said
 
 
 def _finite(curves: pd.DataFrame | None) -> list[dict[str, Any]]:

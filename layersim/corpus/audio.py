@@ -9,6 +9,7 @@ Conventions
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def _extent(path: Path, start: float | None, end: float | None) -> tuple[int, in
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        if not path.is_file():
+        if not os.path.isfile(path):  # which takes names that are too long for Path.is_file
             raise AudioError(f"{path}: no such file. Check the manifest's path and the audio root.") from None
         if path.stat().st_size == 0:
             raise AudioError(f"{path}: is empty (0 bytes). Fetch it again or remove it.") from None

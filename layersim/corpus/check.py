@@ -22,6 +22,7 @@ import pandas as pd
 
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
 from layersim.corpus.manifest import check_manifest, utterance_keys
+from layersim.corpus.recordings import audio_file
 from layersim.errors import AudioError
 from layersim.workspace import Progress, no_progress
 
@@ -81,26 +82,33 @@ class CorpusReport:
         return "\n".join(lines)
 
 
-def check_corpus(manifest: pd.DataFrame, audio_root: Path, progress: Progress = no_progress) -> CorpusReport:
+def check_corpus(
+    manifest: pd.DataFrame,
+    audio_root: Path,
+    progress: Progress = no_progress,
+    outside_audio_root: bool = False,
+) -> CorpusReport:
     """Look at every row and decode every recording.
 
     Parameters
     ----------
     manifest : DataFrame
         Of one corpus, as `layersim.corpus.manifest.read_manifest` returns it.
+    outside_audio_root : bool
+        Let its paths leave the audio root.
 
     Raises
     ------
     ManifestError
         If a row is wrong.
     """
-    check_manifest(manifest, "manifest")
+    check_manifest(manifest, "manifest", outside_audio_root)
     texts = manifest["text"].map(_plain_sentence)
     corpus = str(manifest["corpus"].iloc[0])
     keys = utterance_keys(manifest)
     seconds, digests, faults = 0.0, defaultdict(list), []
     columns = (manifest[name].tolist() for name in ("path", "start", "end"))
-    jobs = [(audio_root / path, start, end) for path, start, end in zip(*columns, strict=True)]
+    jobs = [(audio_file(audio_root, path), start, end) for path, start, end in zip(*columns, strict=True)]
     with ThreadPoolExecutor(THREADS) as pool:
         for done, (key, (length, digest, fault)) in enumerate(
             zip(keys, pool.map(_listen, jobs), strict=True)

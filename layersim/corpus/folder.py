@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 
 import soundfile
 
+from layersim.errors import LayersimError
+
 # libsndfile names formats, not suffixes: these are the other common suffixes of formats that it reads.
 # "raw" has no header, so that nothing says how to read it.
 _SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"} | {
@@ -118,8 +120,16 @@ def read_corpus_text(file: Path, legacy: str) -> str:
     legacy : str
         The encoding of the corpus's time and language, such as ``gb18030`` or ``cp1252``. It cannot be
         guessed: every pair of Latin bytes is some Chinese character. Bytes it lacks become U+FFFD.
+
+    Raises
+    ------
+    LayersimError
+        If the file cannot be read.
     """
-    data = file.read_bytes()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise LayersimError(f"{file}: cannot be read: {error.strerror}. Mend or remove it.") from None
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     if b"\0" in data[:200]:  # text has no NUL: UTF-16 without its mark

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from tomlkit import parse
-from tomlkit.exceptions import TOMLKitError
 
 from layersim.corpus.manifest import EMOTIONS
+from layersim.documents import read_toml
 from layersim.errors import LayersimError, summarise_faults
 
 if TYPE_CHECKING:
@@ -107,10 +106,7 @@ def _fold(label: str) -> str:
 
 def _read_map(file: Traversable) -> dict[str, str]:
     """Read and check one label map; all faults at once."""
-    try:
-        document = parse(file.read_text(encoding="utf-8-sig")).unwrap()
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-        raise LayersimError(f"{file}: the label map cannot be read as TOML: {error}.") from None
+    document = read_toml(file, "the label map")
     faults = [f"unknown key {key!r}" for key in document if key not in _KEYS]
     faults += [f"no key {key!r}" for key in sorted(_KEYS - set(document))]
     table = document.get("map", {})

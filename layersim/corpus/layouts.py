@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, Protocol
 
 from layersim.corpus.folder import AudioFiles, Reading, Row, read_corpus_text, without_suffix
+from layersim.errors import LayersimError
 
 
 class NamedFiles(Protocol):
@@ -224,7 +225,11 @@ class CremaD:
     def __init__(self, folder: Path) -> None:
         self._genders: dict[str, str] = {}
         for file in sorted(folder.rglob("VideoDemographics.csv")):
-            for entry in csv.DictReader(read_corpus_text(file, "cp1252").splitlines()):
+            try:
+                entries = list(csv.DictReader(read_corpus_text(file, "cp1252").splitlines()))
+            except csv.Error as error:
+                raise LayersimError(f"{file}: cannot be read as a table: {error}. Mend it.") from None
+            for entry in entries:
                 self._genders[entry.get("ActorID") or ""] = (entry.get("Sex") or "").lower()
 
     def row(self, match: re.Match[str], path: str) -> Row | str:

@@ -4,7 +4,8 @@ Conventions
 -----------
 - Columns are those of `COLUMNS`, in that order, then ``gender`` where it is known. Text is ``""`` where
   nothing is known; ``start`` and ``end`` are seconds, both missing where the whole file is the utterance.
-- ``path`` is relative to the corpus's audio root, with ``/``. A path that leaves the root is refused.
+- ``path`` is relative to the corpus's audio root, with ``/``. One that leaves the root (absolute, or with
+  ``..``) is refused, unless the corpus's table in ``layersim.toml`` says ``outside_audio_root = true``.
 - ``emotion`` is the label after the label map, ``source_label`` the corpus's own.
 - ``split`` is train, validation, test, or empty for what takes no part. No speaker is in two splits.
 - A row number in a message is the one that a spreadsheet shows: the header is row 1, empty rows count, and
@@ -17,6 +18,7 @@ import csv
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -49,8 +51,13 @@ class ManifestError(LayersimError):
     """A manifest is wrong; every bad row was looked at, the first ten are shown."""
 
 
-def read_manifest(file: Path) -> pd.DataFrame:
+def read_manifest(file: Path, outside_audio_root: bool = False) -> pd.DataFrame:
     """Read and check a manifest (CSV, UTF-8, with or without a byte-order mark).
+
+    Parameters
+    ----------
+    outside_audio_root : bool
+        Let paths leave the audio root.
 
     Raises
     ------
@@ -70,7 +77,7 @@ def read_manifest(file: Path) -> pd.DataFrame:
         raise ManifestError(
             f"{file}: unknown columns {', '.join(map(repr, unknown))}. Known: {', '.join(known)}."
         )
-    if twice := sorted({name for name in header if header.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
         raise ManifestError(f"{file}: the header names a column twice: {', '.join(twice)}.")
     numbers = [number for number, cells in records if any(cells)]
     rows = [cells for _, cells in records if any(cells)]
@@ -93,13 +100,13 @@ def read_manifest(file: Path) -> pd.DataFrame:
             if value is None
         ]
         table[name] = [math.nan if value is None else value for value in seconds]
-    faults += find_faults(table, numbers)
+    faults += find_faults(table, numbers, outside_audio_root)
     if faults:
         raise _fault_error(str(file), cells_of["utterance_id"], faults, numbers)
     return table
 
 
-def check_manifest(manifest: pd.DataFrame, where: str) -> None:
+def check_manifest(manifest: pd.DataFrame, where: str, outside_audio_root: bool = False) -> None:
     """Refuse a wrong manifest that was not read from a file; ``where`` names it in the message.
 
     Raises
@@ -109,17 +116,21 @@ def check_manifest(manifest: pd.DataFrame, where: str) -> None:
     ValueError
         If a column is missing.
     """
-    if faults := find_faults(manifest):
+    if faults := find_faults(manifest, outside_audio_root=outside_audio_root):
         raise _fault_error(where, _text(manifest["utterance_id"]), faults, range(2, len(manifest) + 2))
 
 
-def find_faults(manifest: pd.DataFrame, numbers: Sequence[int] | None = None) -> list[tuple[int, str]]:
+def find_faults(
+    manifest: pd.DataFrame, numbers: Sequence[int] | None = None, outside_audio_root: bool = False
+) -> list[tuple[int, str]]:
     """Look at every row.
 
     Parameters
     ----------
     numbers : sequence of int, optional
         The number of every row in its file; without it the rows follow the header without a gap.
+    outside_audio_root : bool
+        Let paths leave the audio root.
 
     Returns
     -------
@@ -137,6 +148,8 @@ def find_faults(manifest: pd.DataFrame, numbers: Sequence[int] | None = None) ->
         numbers = range(2, len(manifest) + 2)
     text = {name: _text(manifest[name]) for name in TEXT_COLUMNS}
     faults = [fault for name in TEXT_COLUMNS for fault in _column_faults(name, text[name])]
+    if not outside_audio_root:
+        faults += _leaving_paths(text["path"])
     faults += _repeated_keys(text, numbers)
     faults += _time_faults(
         *(pd.to_numeric(manifest[name]).astype(float).tolist() for name in ("start", "end"))
@@ -215,14 +228,18 @@ def _cell_faults(name: str, cell: str) -> list[str]:
     if not cell:
         return [f"{name} is empty. Fill it in or remove the row."] if name in _NEVER_EMPTY else []
     faults = []
+    if "\0" in cell and name in (
+        "corpus",
+        "utterance_id",
+        "path",
+    ):  # names of files and keys in HDF5 end there
+        faults.append(f"{name} {cell!r} has a NUL character. Remove it.")
     if name in _WORDS and cell != cell.strip():
         faults.append(f"{name} {cell!r} begins or ends with a space. Remove the space.")
     if name == "corpus" and "/" in cell:
         faults.append(f"corpus {cell!r} has a '/', which ends the corpus in a key. Rename the corpus.")
     if name == "path" and "\\" in cell:
         faults.append(f"path {cell!r} has a backslash. Separate folders by '/'.")
-    if name == "path" and _LEAVES.search(cell):
-        faults.append(f"path {cell!r} leaves the audio root. Make it relative to the root, without '..'.")
     if name == "split" and cell.strip() not in SPLITS:
         faults.append(f"split {cell!r} is none of train, validation, test, or empty. Rename it.")
     if name == "emotion" and cell.strip() not in EMOTIONS:
@@ -231,6 +248,18 @@ def _cell_faults(name: str, cell: str) -> list[str]:
             "Map it in the label map, or remove the row."
         )
     return faults
+
+
+def _leaving_paths(paths: Sequence[str]) -> list[tuple[int, str]]:
+    return [
+        (
+            place,
+            f"path {path!r} leaves the audio root. Make it relative to the root, without '..'; or, if you "
+            "trust this manifest, set outside_audio_root = true in the corpus's table of layersim.toml.",
+        )
+        for place, path in enumerate(paths)
+        if _LEAVES.search(path)
+    ]
 
 
 def _repeated_keys(text: Mapping[str, list[str]], numbers: Sequence[int]) -> list[tuple[int, str]]:

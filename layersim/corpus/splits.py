@@ -16,12 +16,14 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from tomlkit import parse
 
 from layersim.corpus.labels import plain_name
+from layersim.documents import read_toml, require_form
 from layersim.errors import LayersimError
 
 SHARES = {"train": 3, "validation": 1, "test": 1}  # fifths of the utterances
+
+_FOLDS = {"fold": [{"validation": [str], "test": [str]}]}  # form of a file
 
 PartT = TypeVar("PartT", bound=Hashable)
 
@@ -56,7 +58,8 @@ def folds(corpus: str) -> list[Fold]:
             f"corpus {corpus}: no published folds. Known: {names}. Draw the splits by speaker, or set them "
             "in the manifest."
         )
-    document = parse(file.read_text(encoding="utf-8")).unwrap()
+    document = read_toml(file)
+    require_form(document, _FOLDS, str(file), "It is part of layersim: install it again.")
     return [Fold(tuple(fold["validation"]), tuple(fold["test"])) for fold in document["fold"]]
 
 
@@ -93,7 +96,8 @@ def _plain_speaker(speaker: str) -> str:
     >>> _plain_speaker("Actor_01"), _plain_speaker("0007"), _plain_speaker("wangzhe")
     ('1', '7', 'wangzhe')
     """
-    found = re.fullmatch(r"\D*?0*(\d+)", speaker)
+    # One way only for every digit to match: a name of many noughts takes no time.
+    found = re.fullmatch(r"\D*?0*((?!0)\d+|0)", speaker)
     return found[1] if found else speaker
 
 

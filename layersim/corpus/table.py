@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -69,10 +70,7 @@ def read_csv(file: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
         If the file cannot be read, has no header, names a column twice, or a row has more or fewer cells
         than the header.
     """
-    try:
-        text = read_corpus_text(file, "cp1252")
-    except OSError as error:
-        raise LayersimError(f"{file}: the table cannot be read: {error.strerror}.") from None
+    text = read_corpus_text(file, "cp1252")
     first = text.split("\n", 1)[0]
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=max("\t;,", key=first.count)))
@@ -81,7 +79,7 @@ def read_csv(file: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
     header = [cell.strip() for cell in lines[0]] if lines else []
     if not any(header):
         raise LayersimError(f"{file}: the table has no header.")
-    if twice := sorted({name for name in header if header.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
         raise LayersimError(f"{file}: the header names a column twice: {', '.join(twice)}.")
     rows = {}
     for number, cells in enumerate(lines[1:], start=2):

@@ -126,12 +126,12 @@ def _compare(workspace: Workspace, corpus: str, exact: CorpusEntry) -> str:
     """Hold a corpus's alignments against the exact times."""
     from layersim.alignment.comparison_note import comparison_note
     from layersim.alignment.outputs import find_outputs
-    from layersim.corpus.manifest import read_manifest
+    from layersim.corpus.recordings import read_corpus_manifest
 
     found = find_outputs(workspace.align_folder(corpus))
     if found is None or exact.alignments is None or exact.phone_set is None:
         raise ValueError(f"{corpus}: expected alignments and exact times")
-    names = read_manifest(exact.manifest)["utterance_id"].tolist()
+    names = read_corpus_manifest(corpus, exact)["utterance_id"].tolist()
     return comparison_note(found.phones, found.phone_set, exact.alignments, exact.phone_set, names)
 
 

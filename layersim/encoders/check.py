@@ -58,9 +58,12 @@ def self_check(encoder: Encoder) -> None:
         _compare_last(whole.prompt[-1], body.decoder_norm, own, f"{name}: decoder block {encoder.layers[-1]}")
     if body.exact_batching and body.padded_frames is None:
         short = wave[: SAMPLE_RATE // 2]
-        alone = encoder.run_windows([short]).frames
-        together = encoder.run_windows([short, wave]).frames[:, : alone.shape[1]]
-        difference = max(relative_difference(*pair) for pair in zip(together, alone, strict=True))
+        alone, together = encoder.run_windows([short]), encoder.run_windows([short, wave])
+        pairs = [
+            *zip(together.frames[:, : alone.frames.shape[1]], alone.frames, strict=True),
+            *zip(together.prompt[:, :1], alone.prompt, strict=True),
+        ]
+        difference = max(relative_difference(*pair) for pair in pairs)
         if difference > TOLERANCE:
             raise LayersimError(
                 f"{name}: padding reaches real frames: half a second of sound beside a longer one differs "

@@ -108,8 +108,9 @@ def _weight_files(folder: Path, checkpoint: str) -> list[Path]:
     found = f"only pickle files ({', '.join(pickles)})" if pickles else "no weights"
     raise LayersimError(
         f"{checkpoint}: no model.safetensors, {found}. Weights are read from safetensors alone, since "
-        "unpickling runs code. Convert on a machine you trust (load with transformers, then "
-        "save_pretrained), or name a revision that has them: OWNER/NAME@REVISION."
+        "unpickling runs code. Name a revision that has them (OWNER/NAME@REVISION), or convert them where no "
+        f'harm can be done: python -c "from transformers import AutoModel; '
+        f"AutoModel.from_pretrained('{checkpoint}').save_pretrained('{folder}')\""
     )
 
 

@@ -11,6 +11,7 @@ Frames of all utterances of a batch are laid end to end ("packed"): padding neve
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from layersim.encoders.checkpoint import Checkpoint
 from layersim.encoders.families import Body
 from layersim.encoders.listening import on_input, on_output
 from layersim.encoders.waveform import Wave
+from layersim.encoders.wavlm import ATTENTION
+from layersim.encoders.whisper import WhisperBody
 from layersim.encoders.windows import cut_windows
 from layersim.errors import AudioError, LayersimError
 
@@ -90,6 +93,8 @@ class Encoder:
     stack : {"encoder", "decoder", "both"}
     max_seconds : float
         Longest window; longer audio is encoded in balanced windows.
+    whisper_window : {"full", "trim"}
+        ``"trim"``: Whisper's windows are as long as their audio. ``"full"`` for every other encoder.
     exact_batching : bool
         Whether utterances share batches inside. Results are exact either way: a model whose padding is
         not known to be kept out runs one window at a time.
@@ -108,6 +113,7 @@ class Encoder:
         stack: str,
         max_seconds: float,
         max_frames: int,
+        whisper_window: str = "full",
         notes: Sequence[str] = (),
     ) -> None:
         self.body = body
@@ -124,6 +130,7 @@ class Encoder:
         self.precision = precision
         self.stack = stack
         self.max_seconds = max_seconds
+        self.whisper_window = whisper_window
         self.exact_batching = body.exact_batching
         self.notes = tuple(notes)
         self._max_frames = max_frames
@@ -147,8 +154,12 @@ class Encoder:
         return self.frame_count(samples)
 
     def describe(self) -> dict[str, Any]:
-        """What the features depend on, for provenance; JSON-ready."""
-        return {
+        """What the features depend on, for provenance; JSON-ready.
+
+        ``whisper_window`` is there only where it is not full, and ``attention`` only for WavLM, so that
+        caches of other encoders that are older than these entries stay valid.
+        """
+        described = {
             "checkpoint": self.checkpoint,
             "revision": self.revision,
             "weights_sha256": self.weights_sha256,
@@ -159,6 +170,20 @@ class Encoder:
             "precision": self.precision,
             "max_seconds": self.max_seconds,
         }
+        if self.whisper_window != "full":
+            described["whisper_window"] = self.whisper_window
+        if self.model_type == "wavlm":
+            described["attention"] = ATTENTION
+        return described
+
+    def in_full_windows(self) -> Encoder:
+        """Return a Whisper encoder of the same weights (shared) whose windows are not trimmed."""
+        other, body = copy.copy(self), copy.copy(self.body)
+        if not isinstance(body, WhisperBody):
+            raise ValueError(f"{self.checkpoint}: only Whisper's windows can be trimmed or full")
+        body.trim = False
+        other.body, other.whisper_window = body, "full"
+        return other
 
     def encode(self, waves: Sequence[npt.NDArray[Any]]) -> HiddenStates:
         """Encode a batch of utterances; each comes out as if it had been encoded alone.

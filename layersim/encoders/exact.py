@@ -9,7 +9,7 @@ An attention mask alone is not enough. Padding reaches the real frames at three 
 - the batch norm before HuBERT's positional convolution (``conv_pos_batch_norm``), which turns the zeros of
   padded positions into its bias.
 
-`PaddingGuard` mends these on one model instance, by hooks that exist only while a batch runs. What an
+`PaddingGuard` mends these on one model instance, in ways that exist only while a batch runs. What an
 utterance gets is what it would get alone, where the zeros at its edges are the convolution's own.
 """
 
@@ -54,27 +54,40 @@ class PaddingGuard:
             if len(set(samples)) > 1:
                 if self._group_norm is not None:
                     counts = [self._first_grid.count(length) for length in samples]
-                    hook = _normalise_valid_frames(counts)
-                    hooks.callback(self._group_norm.register_forward_hook(hook).remove)
+                    hooks.enter_context(_over_own_frames(self._group_norm, counts))
                 counts = [self._grid.count(length) for length in samples]
                 for module in self._to_mask:
                     hooks.callback(module.register_forward_hook(_clear_padded_frames(counts)).remove)
             yield
 
 
-def _normalise_valid_frames(counts: Sequence[int]) -> Any:
-    """A hook that redoes a group norm's shorter rows over their own frames; (B, channels, T)."""
+@contextmanager
+def _over_own_frames(norm: nn.GroupNorm, counts: Sequence[int]) -> Iterator[None]:
+    """Make a group norm take each row's statistics over its own frames, by its own kernel: (B, channels, T).
 
-    def hook(module: nn.GroupNorm, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    What lies beyond a row's frames reaches none of them and is left as it comes. Rows go one by one into the
+    place that they came from, the largest array of the whole model, which is so neither copied nor doubled;
+    that is faster than one norm over the padded batch. Where gradients are wanted, or autocast has the norm
+    answer in another precision, they go into a new one.
+    """
+
+    def forward(batch: Tensor) -> Tensor:
+        normed: Tensor | None = None
         for row, count in enumerate(counts):
-            if count < output.shape[2]:
-                output[row, :, :count] = nn.functional.group_norm(
-                    inputs[0][row : row + 1, :, :count],
-                    module.num_groups, module.weight, module.bias, module.eps,
-                )[0]  # fmt: skip
-        return output
+            own = nn.functional.group_norm(
+                batch[row : row + 1, :, :count], norm.num_groups, norm.weight, norm.bias, norm.eps
+            )[0]
+            if normed is None:
+                in_place = own.dtype == batch.dtype and not own.requires_grad
+                normed = batch if in_place else own.new_zeros(batch.shape)
+            normed[row, :, :count] = own
+        return batch if normed is None else normed
 
-    return hook
+    vars(norm)["forward"] = forward  # on this one module, before the class's
+    try:
+        yield
+    finally:
+        del vars(norm)["forward"]
 
 
 def _clear_padded_frames(counts: Sequence[int]) -> Any:

@@ -6,6 +6,7 @@ A new family is one function and one line in `FAMILIES`, keyed by ``config.model
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.listening import on_output
 from layersim.encoders.waveform import Wave, WaveformBody
+from layersim.encoders.wavlm import fuse_attention
 from layersim.encoders.whisper import WhisperBody
 from layersim.encoders.windows import FrameGrid
 from layersim.errors import LayersimError
@@ -55,6 +57,10 @@ class Body(Protocol):
         """Frames of every window, whatever its audio (Whisper); None where windows are as long as audio."""
 
     @property
+    def held_frames(self) -> int | None:
+        """Most frames that the model can hold in one window; None where there is no limit."""
+
+    @property
     def exact_batching(self) -> bool:
         """Whether windows may share a batch without changing each other."""
 
@@ -73,6 +79,11 @@ def _wav2vec2_like(model: Any, extractor: Any, _stack: str) -> Body:
     encoder = model.encoder
     norm = encoder.layer_norm if getattr(model.config, "do_stable_layer_norm", False) else None
     return WaveformBody(model, extractor, tuple(encoder.layers), norm, exact_batching=True)
+
+
+def _wavlm(model: Any, extractor: Any, stack: str) -> Body:
+    fuse_attention(model)
+    return _wav2vec2_like(model, extractor, stack)
 
 
 def _unknown_waveform(model: Any, extractor: Any, _stack: str) -> Body:
@@ -111,26 +122,33 @@ def _find_blocks(model: Any) -> tuple[nn.Module, nn.ModuleList]:
 
 FAMILIES: dict[str, Family] = {
     "wav2vec2": _wav2vec2_like,
-    "wavlm": _wav2vec2_like,
+    "wavlm": _wavlm,
     "hubert": _wav2vec2_like,
     "data2vec-audio": _wav2vec2_like,
     "whisper": WhisperBody,
 }
 
 
-def find_family(config: Any, checkpoint: str, stack: str) -> Family:
+def find_family(config: Any, checkpoint: str, stack: str, whisper_window: str = "full") -> Family:
     """Return how to read a model of this configuration, before its weights are loaded.
 
     Raises
     ------
     LayersimError
-        If it is no speech encoder whose frames have known times, or has no such stack.
+        If it is no speech encoder whose frames have known times, or has no such stack or window.
     """
     if stack != "encoder" and config.model_type != "whisper":
         raise LayersimError(
             f"{checkpoint}: stack {stack!r} was asked for, and a {config.model_type!r} model has no decoder. "
             "Use stack 'encoder'."
         )
+    if whisper_window == "trim":
+        if config.model_type != "whisper":
+            raise LayersimError(
+                f"{checkpoint}: whisper_window 'trim' was asked for, and this is a {config.model_type!r} "
+                "model, whose windows are as long as their audio anyway. Leave it out, or ask for 'full'."
+            )
+        return partial(WhisperBody, trim=True)
     if config.model_type in FAMILIES:
         return FAMILIES[config.model_type]
     if getattr(config, "conv_kernel", None) and getattr(config, "conv_stride", None):

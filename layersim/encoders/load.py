@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Stack = Literal["encoder", "decoder", "both"]
+WhisperWindow = Literal["full", "trim"]
 
 DEFAULT_SECONDS = 30.0  # Whisper's window; for the others a bound on attention's quadratic memory
 MINIMUM_SECONDS = 1.0  # a shorter window leaves its frames next to no context
@@ -41,6 +42,7 @@ def load_encoder(
     precision: Precision = "fp32",
     stack: Stack = "encoder",
     max_seconds: float | None = None,
+    whisper_window: WhisperWindow = "full",
 ) -> Encoder:
     """Load a speech transformer whose layers, frames and batching keep the contracts.
 
@@ -57,6 +59,9 @@ def load_encoder(
         Whose blocks are the layers; only Whisper has a decoder.
     max_seconds : float, optional
         Longest stretch that is encoded in one piece, at least 1; default 30, or what the model holds.
+    whisper_window : {"full", "trim"}
+        ``"trim"``: Whisper's windows are as long as their audio, not padded to 30 s. Much faster on short
+        clips, and *other features*; only Whisper has such windows.
 
     Returns
     -------
@@ -69,9 +74,12 @@ def load_encoder(
         If the checkpoint cannot be found or read, is no speech encoder, lacks weights or holds NaN; if it
         fails the self-check; if an installed torchaudio is broken; if the device is not there.
     ValueError
-        If ``precision`` or ``stack`` is none of those above.
+        If ``precision``, ``stack`` or ``whisper_window`` is none of those above.
     """
-    for name, value, known in (("precision", precision, Precision), ("stack", stack, Stack)):
+    for name, value, known in (
+        ("precision", precision, Precision), ("stack", stack, Stack),
+        ("whisper_window", whisper_window, WhisperWindow),
+    ):  # fmt: skip
         if value not in get_args(known):
             raise ValueError(f"{name}: expected one of {get_args(known)}, got {value!r}")
     refuse_broken_torchaudio()
@@ -82,14 +90,14 @@ def load_encoder(
     place = find_device(device)
     with quiet():
         source = find_checkpoint(checkpoint)
-        body, model_type = _load_body(source, stack, place)
+        body, model_type = _load_body(source, stack, whisper_window, place)
     notes = [*source.notes, *_notes(body, model_type, place, precision)]
     seconds, frames = _window_limit(body, max_seconds, source.name)
 
     def encoder(precision: str) -> Encoder:
         return Encoder(
             body, source, model_type=model_type, device=place, precision=precision, stack=stack,
-            max_seconds=seconds, max_frames=frames, notes=notes,
+            max_seconds=seconds, max_frames=frames, whisper_window=whisper_window, notes=notes,
         )  # fmt: skip
 
     self_check(encoder("fp32"))
@@ -174,7 +182,7 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def _load_body(source: Checkpoint, stack: str, device: torch.device) -> tuple[Body, str]:
+def _load_body(source: Checkpoint, stack: str, whisper_window: str, device: torch.device) -> tuple[Body, str]:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
@@ -190,7 +198,7 @@ def _load_body(source: Checkpoint, stack: str, device: torch.device) -> tuple[Bo
             f"{name}: config.json cannot be read by transformers {metadata.version('transformers')}: "
             f"{first_line(error)} Code that comes with a checkpoint is not run."
         ) from error
-    family = find_family(config, name, stack)
+    family = find_family(config, name, stack, whisper_window)
     try:
         extractor = AutoFeatureExtractor.from_pretrained(folder, **local)
     except (OSError, ValueError, KeyError) as error:
@@ -255,7 +263,7 @@ def refuse_wrong_weights(name: str, model: Any, info: dict[str, Any]) -> None:
 
 def _window_limit(body: Body, max_seconds: float | None, name: str) -> tuple[float, int]:
     """The longest window in seconds and in frames."""
-    held = body.padded_frames and body.padded_frames * body.grid.hop / SAMPLE_RATE
+    held = body.held_frames and body.held_frames * body.grid.hop / SAMPLE_RATE
     seconds = float(max_seconds if max_seconds is not None else min(DEFAULT_SECONDS, held or DEFAULT_SECONDS))
     if held and seconds > held:
         raise LayersimError(f"{name}: max_seconds is {seconds:g} and the model holds {held:g}. Lower it.")

@@ -36,6 +36,7 @@ class WaveformBody:
     decoder_blocks: tuple[nn.Module, ...] = ()
     decoder_norm: nn.Module | None = None
     padded_frames: int | None = None
+    held_frames: int | None = None
 
     def __init__(
         self,
@@ -71,12 +72,18 @@ class WaveformBody:
             values[row, : len(window)] = window
             mask[row, : len(window)] = 1
         device = self.model.device
-        inputs = torch.from_numpy(values).to(device)
+        inputs = _to(device, values)
         # The mask is given even where a checkpoint's extractor would leave it out (group-norm models):
         # alone it changes nothing, in a batch it is part of keeping padding out.
-        attention_mask = torch.from_numpy(mask).to(device)
+        attention_mask = _to(device, mask)
         guard = self._guard.over(lengths) if self._guard is not None else nullcontext()
         with guard, warnings.catch_warnings():
             # transformers' WavLM hands torch a float and a boolean mask, which it may and which are right.
             warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
             return self.model(inputs, attention_mask=attention_mask).last_hidden_state, None
+
+
+def _to(device: torch.device, values: npt.NDArray[Any]) -> Tensor:
+    """Copy to the model's device; to a GPU from pinned memory, so that nothing waits for the copy."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -25,7 +25,9 @@ import pandas as pd
 
 from layersim.errors import LayersimError, StageMissingError
 from layersim.features.provenance import refuse_other
-from layersim.features.shards import open_shard, part_files, provenance_of
+from layersim.features.shard_form import damage_refused
+from layersim.features.shard_heads import read_head, refuse_mixture
+from layersim.features.shards import open_shard, part_files
 
 Product = Literal["utterance/mean", "utterance/std", "phone/mean", "phone/middle"]
 PRODUCTS: tuple[Product, ...] = ("utterance/mean", "utterance/std", "phone/mean", "phone/middle")
@@ -40,10 +42,11 @@ class FeatureCache:
     """The complete cache of one corpus under one encoder; open it with `FeatureCache.open`."""
 
     folder: Path
-    provenance: dict[str, Any]
+    provenance: dict[str, Any]  # and ``samples``, of all utterances that it holds
     _files: tuple[Path, ...]
     _utterances: tuple[int, ...]  # per file
     _phones: tuple[int, ...]
+    _failed: tuple[tuple[tuple[str, int, str], ...], ...]  # key, place in the shard, reason; per file
 
     @classmethod
     def open(cls: type[CacheT], folder: Path, expected: Mapping[str, Any] | None = None) -> CacheT:
@@ -61,29 +64,25 @@ class FeatureCache:
         ProvenanceError
             If it was made otherwise than expected, or its shards differ among themselves.
         LayersimError
-            If a file in it is not a shard.
+            If a file in it is not a shard, is another shard than its name says, or is damaged.
         """
         files = part_files(folder)
         if not files:
             raise StageMissingError(f"{folder}: holds no features. Make them first: layersim extract.")
-        utterances, phones, found = [], [], []
-        provenance: dict[str, Any] = {}
-        for file in files:
-            with open_shard(file) as shard:
-                own = provenance_of(shard)
-                utterances.append(len(shard["utterance/table"]))
-                phones.append(len(shard["phone/table"]) if "phone" in shard else 0)
-                found.append(int(shard["utterance"].attrs["shard"]))
-                shards = int(shard["utterance"].attrs["shards"])
-            provenance = provenance or own
-            refuse_other(folder, own, provenance)
+        heads = [read_head(file, whole=True) for file in files]
+        refuse_mixture(heads)
+        provenance, shards = heads[0].provenance, heads[0].shards
         refuse_other(folder, provenance, expected or {})
-        if found != list(range(shards)):
+        if len(heads) != shards or [head.shard for head in heads] != list(range(len(heads))):
             raise StageMissingError(
-                f"{folder}: {len(set(found) & set(range(shards)))} of {shards} shards are there. Finish them "
-                "first: layersim extract goes on where it stopped."
+                f"{folder}: {len(heads)} of {shards} shards are there. Finish them first: layersim extract "
+                "goes on where it stopped."
             )
-        return cls(folder, provenance, tuple(files), tuple(utterances), tuple(phones))
+        # Of all audio together, so that later stages notice files that were exchanged.
+        provenance = {**provenance, "samples": sum(head.samples for head in heads)}
+        utterances, phones = [head.utterances for head in heads], [head.phones for head in heads]
+        failed = tuple(head.failed for head in heads)
+        return cls(folder, provenance, tuple(files), tuple(utterances), tuple(phones), failed)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -130,6 +129,20 @@ class FeatureCache:
         return cast("list[str]", self.table["utterance"].tolist())
 
     @cached_property
+    def failed(self) -> dict[str, str]:
+        """Why utterances that were asked for have no features, by key; empty if all have."""
+        return {key: reason for failed in self._failed for key, _, reason in failed}
+
+    @cached_property
+    def requested(self) -> list[str]:
+        """Keys of all utterances that were asked for, in order: those with features and those that failed."""
+        held, requested = iter(self.keys), []
+        for count, failed in zip(self._utterances, self._failed, strict=True):
+            at = {place: key for key, place, _ in failed}
+            requested += [at[place] if place in at else next(held) for place in range(count + len(failed))]
+        return requested
+
+    @cached_property
     def phones(self) -> pd.DataFrame:
         """One row per pooled phone: ``utterance`` (key), ``phone``, ``start``, ``end`` (s), ``frames``.
 
@@ -145,9 +158,10 @@ class FeatureCache:
         for file in self._files:
             with open_shard(file) as shard:
                 if group in shard:
-                    rows = shard[f"{group}/table"][:]
-                    for name in columns:
-                        parts[name].append(rows[name])
+                    with damage_refused(file):
+                        rows = shard[f"{group}/table"][:]
+                        for name in columns:
+                            parts[name].append(_decoded(rows[name]))
         return pd.DataFrame({
             name: _column(parts[name], kind) for name, kind in columns.items()
         })  # fmt: skip
@@ -281,8 +295,10 @@ class FeatureCache:
         for file, count in zip(self._files, self._utterances, strict=True):
             if row < count:
                 with open_shard(file) as shard:
-                    start, stop = shard["frame_offsets"][row : row + 2]
-                    return cast("npt.NDArray[np.float32]", shard["frames"][:, start:stop].astype(np.float32))
+                    with damage_refused(file):
+                        start, stop = shard["frame_offsets"][row : row + 2]
+                        frames = shard["frames"][:, start:stop]
+                    return cast("npt.NDArray[np.float32]", frames.astype(np.float32))
             row -= count
         raise ValueError(f"row {row} lies beyond the cache")
 
@@ -318,12 +334,16 @@ class FeatureCache:
 def _read_rows(file: Path, product: str, place: int | slice, rows: Rows) -> Vectors:
     """Read rows of one shard: the stretch that spans them at once, which HDF5 does 100 times faster."""
     first, last = int(rows.min()), int(rows.max())
-    with open_shard(file) as shard:
+    with open_shard(file) as shard, damage_refused(file):
         block = shard[product][first : last + 1, place]  # (rows, D), or (rows, K, D)
-    return cast("Vectors", block[rows - first])
+        return cast("Vectors", block[rows - first])
+
+
+def _decoded(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column
 
 
 def _column(parts: list[Any], kind: type) -> Any:
     if kind is str:
-        return [text for part in parts for text in np.char.decode(part, "utf-8").tolist()]
+        return [text for part in parts for text in part.tolist()]
     return np.concatenate([np.asarray(part, dtype=kind) for part in parts]) if parts else np.empty(0, kind)

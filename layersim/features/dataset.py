@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,11 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from layersim.corpus.manifest import read_manifest, utterance_keys
+from layersim.corpus.manifest import utterance_keys
+from layersim.corpus.recordings import read_corpus_manifest
 from layersim.errors import LayersimError, ProvenanceError, StageMissingError
 from layersim.features.cache import FeatureCache, Product, Rows, Vectors
-from layersim.features.provenance import ALL_UTTERANCES, describe_selection, refuse_other, utterances_sha256
-from layersim.workspace import Workspace, files_sha256
+from layersim.features.failures import failure_note
+from layersim.features.provenance import (
+    ALL_UTTERANCES,
+    UNSAID_OF_ENCODER,
+    describe_selection,
+    refuse_other,
+    utterances_sha256,
+)
+from layersim.workspace import CorpusEntry, Workspace, files_sha256
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class CorpusFeatures:
     table: pd.DataFrame  # manifest rows in cache order; the index is the utterance's row in the cache
     cache: FeatureCache
     phone_set: str | None
+    notes: tuple[str, ...] = ()  # what a reader of any result from these features should know
 
     @property
     def rows(self) -> Rows:
@@ -73,6 +85,11 @@ class CorpusFeatures:
             rows = phones["row"].to_numpy(dtype=np.int64)
         else:
             row_of = {key: row for row, key in enumerate(self.cache.keys)}
+            if strange := set(phones["utterance"].tolist()) - row_of.keys():
+                raise LayersimError(
+                    f"{self.cache.folder}: is damaged: it has phones of {min(strange)!r}, an utterance that "
+                    "it does not have. Make it again: layersim extract --force."
+                )
             rows = np.array([row_of[key] for key in phones["utterance"].tolist()], dtype=np.int64)
         return phones.assign(row=rows)[np.isin(rows, self.rows)]
 
@@ -106,37 +123,48 @@ def open_corpus(workspace: Workspace, name: str, encoder: Mapping[str, Any] | No
         cache = FeatureCache.open(folder)
     except StageMissingError as error:
         raise StageMissingError(f"{name}: {error}") from None
-    refuse_other(folder, cache.provenance, {"encoder": {**_named_encoder(workspace), **(encoder or {})}})
+    if encoder is None:  # whether its windows were trimmed is the cache's to say
+        said = cache.provenance["encoder"]
+        encoder = {key: said[key] for key in UNSAID_OF_ENCODER if key in said}
+    refuse_other(folder, cache.provenance, {"encoder": {**_named_encoder(workspace), **encoder}})
     if entry.phone_set is not None:
         refuse_other(folder, cache.provenance, {"phone_set": entry.phone_set})
-    return join_manifest(name, entry.manifest, cache)
+    return join_manifest(name, entry, cache)
 
 
-def join_manifest(name: str, file: Path, cache: FeatureCache) -> CorpusFeatures:
+def join_manifest(name: str, entry: CorpusEntry, cache: FeatureCache) -> CorpusFeatures:
     """Join a corpus's features, by key, with its manifest as it is now.
+
+    Utterances that failed at extraction are left out; how many, by emotion, is logged and noted.
 
     Raises
     ------
     ProvenanceError
         If they were made from other recordings than the manifest names.
     """
-    manifest = read_manifest(file)
+    manifest = read_corpus_manifest(name, entry)
     row_of = {key: row for row, key in enumerate(utterance_keys(manifest))}
-    gone = [key for key in cache.keys if key not in row_of]
+    requested = cache.requested
+    gone = [key for key in requested if key not in row_of]
     selection = cache.provenance["selection"]
-    if gone or (selection == ALL_UTTERANCES and len(cache) != len(manifest)):
+    if gone or (selection == ALL_UTTERANCES and len(requested) != len(manifest)):
         shown = f" (first: {gone[0]})" if gone else ""
         raise ProvenanceError(
-            f"{cache.folder}: the cache holds {len(cache)} utterances ({describe_selection(selection)}), "
-            f"{len(gone)} of them not in the manifest{shown}; {file} has {len(manifest)}. "
+            f"{cache.folder}: the cache holds {len(requested)} utterances ({describe_selection(selection)}), "
+            f"{len(gone)} of them not in the manifest{shown}; {entry.manifest} has {len(manifest)}. "
             "The manifest has changed since: run layersim extract --force."
         )
-    table = manifest.iloc[[row_of[key] for key in cache.keys]].reset_index(drop=True)
-    found, expected = cache.provenance["manifest_sha256"], utterances_sha256(table)
+    whole = manifest.iloc[[row_of[key] for key in requested]]
+    found, expected = cache.provenance["manifest_sha256"], utterances_sha256(whole)
     if found != expected:
         raise ProvenanceError(
-            f"{cache.folder}: the files or times that {file} names have changed since these features "
-            f"were made: manifest_sha256: the cache has {found}, the manifest {expected}. "
+            f"{cache.folder}: the files or times that {entry.manifest} names have changed since these "
+            f"features were made: manifest_sha256: the cache has {found}, the manifest {expected}. "
             "Run layersim extract --force."
         )
-    return CorpusFeatures(name, table, cache, cache.phone_set)
+    notes = []
+    if (note := failure_note(manifest, cache)) is not None:
+        notes.append(f"{name}: {note}")
+        logger.warning("%s", notes[-1])
+    table = manifest.iloc[[row_of[key] for key in cache.keys]].reset_index(drop=True)
+    return CorpusFeatures(name, table, cache, cache.phone_set, tuple(notes))

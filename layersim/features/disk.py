@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layersim.errors import LayersimError
-from layersim.features.resume import is_otherwise
-from layersim.features.shards import part_file, part_files, shard_ranges
+from layersim.features.shard_heads import is_otherwise
+from layersim.features.shards import part_files, shard_ranges
+from layersim.features.standing import is_finished
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
@@ -41,7 +42,7 @@ def estimate_bytes(job: CorpusJob, encoder: Encoder, rows: Iterable[int]) -> int
     for row in rows:
         phones = int(job.offsets[row + 1] - job.offsets[row])
         total += 4 * encoder.width * (2 * layers + of_phone * phones * frame_layers)
-        if job.provenance["store"] == "frames":
+        if job.provenance["store"] == "frames" and row not in job.unusable:
             total += 2 * encoder.width * frame_layers * encoder.frame_count(job.clips[row].samples)
     return total
 
@@ -56,18 +57,17 @@ def refuse_full_disk(planned: Sequence[PlannedCache], encoder: Encoder) -> None:
     """
     needed = 0
     for folder, job, provenance in planned:
-        finished = part_files(folder)
-        if is_otherwise(folder, provenance):
-            needed -= sum(file.stat().st_size for file in finished)  # these go first
-            finished = []
+        replaced = is_otherwise(folder, provenance)
+        if replaced:
+            needed -= sum(file.stat().st_size for file in part_files(folder))  # these go first
         for index, rows in enumerate(shard_ranges(len(job.clips), job.provenance["shard_size"])):
-            if part_file(folder, index) not in finished:
+            if replaced or not is_finished(job, folder, index):
                 needed += estimate_bytes(job, encoder, rows)
     folder = planned[0].folder
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    sizes = f"take about {_size(needed)}, and {_size(free)} are free"
+    sizes = f"take about {describe_bytes(needed)}, and {describe_bytes(free)} are free"
     if planned[0].job.provenance["store"] == "frames":
         logger.info("%s: the frames of all layers %s", folder, sizes)
     if needed > free:
@@ -77,5 +77,10 @@ def refuse_full_disk(planned: Sequence[PlannedCache], encoder: Encoder) -> None:
         )
 
 
-def _size(count: int) -> str:
+def describe_bytes(count: int) -> str:
+    """Say a number of bytes as people do.
+
+    >>> describe_bytes(2_340_000_000), describe_bytes(260_000)
+    ('2.3 GB', '0.3 MB')
+    """
     return f"{count / _GIGABYTE:.1f} GB" if count > _GIGABYTE / 10 else f"{count / 1e6:.1f} MB"

@@ -7,61 +7,29 @@ however hard, goes on with the shards that are missing and ends with the bytes t
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from layersim.alignment.outputs import find_outputs
-from layersim.alignment.phone_set import known_phone_sets
-from layersim.alignment.readers import read_alignments
-from layersim.corpus.manifest import read_manifest
-from layersim.errors import LayersimError, summarise_faults
-from layersim.features.cache import FeatureCache
-from layersim.features.disk import PlannedCache, refuse_full_disk
-from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
-from layersim.features.result import ExtractResult, describe_result
-from layersim.features.resume import is_otherwise, make_missing_shards, refuse_other_shards
-from layersim.features.shards import clear, remove_left_overs
-from layersim.provenance import write_run
-from layersim.settings import FILE_NAME, Settings, StageConfig, setting
+from layersim.errors import UsageError
+from layersim.features.making import make_cache, make_share
+from layersim.features.memory import BatchLimit
+from layersim.features.planning import Plan, plan_corpora, plan_corpus
+from layersim.features.preparation import Phones
+from layersim.features.result import ExtractResult
+from layersim.features.settings import ExtractConfig
+from layersim.features.share import Share, ShareResult
+from layersim.settings import Settings
 from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
+    from layersim.features.ray_pool import RayWorkers
 
-
-logger = logging.getLogger(__name__)
-
-
-class ExtractConfig(StageConfig):
-    """Settings of the extract stage."""
-
-    section: ClassVar[str] = "extract"
-
-    limit: int | None = setting(
-        None, "Take so many utterances per corpus, balanced over emotions and speakers (none: all).", ge=1
-    )
-    store: Literal["pooled", "frames"] = setting(
-        "pooled", "Keep pooled vectors only, or every frame in half precision too (gigabytes per hour)."
-    )
-    phones: Literal["vowels", "all"] = setting("vowels", "Which aligned phones to pool.")
-    middle: bool = setting(False, "Pool the middle third of each phone too, where its formants are steady.")
-    stack: Literal["encoder", "decoder", "both"] = setting(
-        "encoder", "Which blocks of an encoder-decoder model (Whisper); others have an encoder only."
-    )
-    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where the encoder runs (auto: a GPU if any).")
-    precision: Literal["fp32", "bf16", "fp16"] = setting(
-        "fp32", "Arithmetic of the encoder; pooling is always fp32."
-    )
-    batch_seconds: float = setting(
-        0.0, "Seconds of audio in a batch (0: by the GPU's memory; one utterance at a time on a CPU).", ge=0
-    )
-    shard_size: int = setting(256, "Utterances per HDF5 file: what a killed run loses at most.", ge=1)
-    seed: int = setting(0, "Seed of the utterances that --limit takes.", ge=0)
+__all__ = ["ExtractConfig", "extract", "extract_corpus", "extract_share"]
 
 
 def extract(
@@ -71,6 +39,7 @@ def extract(
     progress: Progress = no_progress,
     force: bool = False,
     encoder: Encoder | None = None,
+    keep_going: bool = False,
 ) -> list[ExtractResult]:
     """Extract the features of a workspace's corpora.
 
@@ -81,11 +50,14 @@ def extract(
     progress : callable
         Gets seconds of audio, done and in all, as ``extracting NAME``; files as ``checking NAME``.
     force : bool
-        Replace caches that were made otherwise. One of the same provenance is kept: making it again gives
-        the same bytes, unless a file was exchanged for another of the same length, which is not noticed;
-        then delete the cache's folder.
+        Replace caches that were made otherwise, and shards whose recordings were exchanged since. What is of
+        the same provenance is kept: making it again gives the same bytes, unless a file was exchanged for
+        another of the same length, which is not noticed; then delete the cache's folder.
     encoder : Encoder, optional
         Loaded already; None: the workspace's is loaded, after everything else has been checked.
+    keep_going : bool
+        Leave out utterances that cannot be used and finish all others. The results say how many failed, the
+        file ``failed.csv`` beside each cache lists them, and the next run tries them again.
 
     Returns
     -------
@@ -96,42 +68,61 @@ def extract(
     ------
     LayersimError
         If a corpus, recording, alignment or setting is wrong (all faults of all corpora are collected), or
-        the disk is too small.
+        the disk is too small; with ``keep_going``, if none of a corpus's recordings can be used.
     ProvenanceError
-        If a cache was made otherwise, and ``force`` is not set.
+        If a cache was made otherwise, or of other recordings, and ``force`` is not set.
+    ClaimedError
+        If another extract is making a cache with other settings, or ``force`` would remove what it makes.
     """
-    config = settings.config
-    names = list(workspace.corpora) if corpora is None else list(corpora)
-    if not names:
-        raise LayersimError(f"{workspace.root}: the workspace has no corpus. Add one: layersim init.")
-    if encoder is None and not workspace.encoder:
-        raise LayersimError(f"{workspace.root}: no encoder. Set encoder in layersim.toml, or give --encoder.")
-    jobs: dict[str, CorpusJob] = {}
-    faults: list[str] = []
-    for name in names:
-        job, found = _prepare(workspace, name, config, progress)
-        faults += [f"{name}: {fault}" for fault in found]
-        if job is not None:
-            jobs[name] = job
-    _refuse_faults(faults)
-    folders = {name: workspace.cache_folder(name) for name in names}
-    if not force:
-        for name, job in jobs.items():
-            refuse_other_shards(folders[name], job.provenance)
-    if encoder is None:
-        from layersim.encoders.load import load_encoder
+    plan = plan_corpora(workspace, settings, corpora, progress, force, encoder, keep_going)
+    limit = BatchLimit()
+    with _workers(workspace, settings.config, plan) as hired:
+        return [
+            make_cache(planned, plan.encoder, settings, progress, force, limit, hired)
+            for planned in plan.caches
+        ]
 
-        encoder = load_encoder(
-            workspace.encoder, device=_device(config.device), precision=config.precision, stack=config.stack
-        )
-    provenances = {name: {**job.provenance, **_encoder_provenance(encoder)} for name, job in jobs.items()}
-    if not force:
-        for name, provenance in provenances.items():
-            refuse_other_shards(folders[name], provenance)
-    refuse_full_disk([PlannedCache(folders[name], jobs[name], provenances[name]) for name in names], encoder)
+
+def extract_share(
+    workspace: Workspace,
+    settings: Settings[ExtractConfig],
+    share: Share,
+    corpora: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+    force: bool = False,
+    encoder: Encoder | None = None,
+    keep_going: bool = False,
+) -> list[ShareResult]:
+    """Extract one process's share of the shards of a workspace's corpora.
+
+    The processes need not know of each other, nor run at the same time. ``run.json`` is written by the one
+    that finds every shard there in the end.
+
+    Parameters
+    ----------
+    share : Share
+        Process I of K.
+    corpora, progress, force, encoder, keep_going
+        As `extract` takes them.
+
+    Returns
+    -------
+    list of ShareResult
+        In the order of the corpora.
+
+    Raises
+    ------
+    UsageError
+        If the engine is Ray, which divides the work itself.
+    LayersimError, ProvenanceError
+        As `extract`.
+    """
+    if settings.config.engine == "ray":
+        raise UsageError("--num-shards and --shard are for processes without Ray: leave out --engine ray.")
+    plan = plan_corpora(workspace, settings, corpora, progress, force, encoder, keep_going)
+    limit = BatchLimit()
     return [
-        _extract_job(jobs[name], encoder, folders[name], provenances[name], settings, progress, force)
-        for name in names
+        make_share(planned, share, plan.encoder, settings, progress, force, limit) for planned in plan.caches
     ]
 
 
@@ -145,22 +136,26 @@ def extract_corpus(
     phone_set: str | None = None,
     progress: Progress = no_progress,
     force: bool = False,
+    keep_going: bool = False,
 ) -> ExtractResult:
     """Extract the features of one corpus, without a workspace.
 
     Parameters
     ----------
     manifest : DataFrame
-        As `layersim.corpus.manifest.read_manifest` gives it.
+        As `layersim.corpus.manifest.read_manifest` gives it, which refuses paths that leave the audio root.
     folder : Path
         Where the cache goes.
     settings : Settings of ExtractConfig
-        ``device``, ``precision`` and ``stack`` are the given encoder's and not read here.
+        ``device``, ``precision``, ``stack``, ``whisper_window`` and ``engine`` are not read here: the encoder
+        is given, and works in this process.
     phones : DataFrame, optional
         Columns ``utterance_id, start, end, phone``, seconds from the start of the utterance. Utterances
         without a row count as not aligned.
     phone_set : str, optional
         Needed with ``phones``.
+    force, keep_going : bool
+        As in `extract`.
 
     Raises
     ------
@@ -174,121 +169,20 @@ def extract_corpus(
     given = None
     if phones is not None and phone_set is not None:
         given = Phones(phones, phone_set, settings.config.phones)
-    job, faults = _prepare_with(settings.config, manifest, audio_root, given, progress)
-    _refuse_faults(faults)
-    if job is None:
-        raise ValueError("a corpus without faults has a job")
-    provenance = {**job.provenance, **_encoder_provenance(encoder)}
-    if not force:
-        refuse_other_shards(folder, provenance)
-    refuse_full_disk([PlannedCache(folder, job, provenance)], encoder)
-    return _extract_job(job, encoder, folder, provenance, settings, progress, force)
+    planned = plan_corpus(
+        manifest, audio_root, encoder, folder, settings.config, given, progress, force, keep_going
+    )
+    return make_cache(planned, encoder, settings, progress, force, BatchLimit())
 
 
-def _prepare(
-    workspace: Workspace, name: str, config: ExtractConfig, progress: Progress
-) -> tuple[CorpusJob | None, list[str]]:
-    """Read one corpus's files; its entry says where they are."""
-    entry = workspace.corpus(name)
-    manifest = read_manifest(entry.manifest)
-    others = sorted(set(manifest["corpus"]) - {name})
-    if others:
-        raise LayersimError(
-            f"{entry.manifest}: holds rows of corpus {', '.join(others)}; expected {name} only."
-        )
-    phones = _find_phones(workspace, name, manifest, config)
-    return _prepare_with(config, manifest, entry.audio_root, phones, progress)
+@contextmanager
+def _workers(workspace: Workspace, config: ExtractConfig, plan: Plan) -> Iterator[RayWorkers | None]:
+    """Hire the workers of a Ray cluster; None where this process does the work."""
+    if config.engine == "local":
+        yield None
+        return
+    from layersim.features.on_ray import ray_workers
 
-
-def _find_phones(
-    workspace: Workspace, name: str, manifest: pd.DataFrame, config: ExtractConfig
-) -> Phones | None:
-    """Read the alignments that a corpus's entry names, else those of ``layersim align``, if there are any."""
-    entry, names = workspace.corpus(name), manifest["utterance_id"].tolist()
-    if entry.alignments is not None:
-        if entry.phone_set is None:
-            raise LayersimError(
-                f"{workspace.root / FILE_NAME}, table [corpora.{name}]: alignments need a phone_set. "
-                f"Add one of {', '.join(known_phone_sets())}, or a file of your own."
-            )
-        found = read_alignments(entry.alignments, names)
-        return Phones(found.phones, entry.phone_set, config.phones, tuple(found.notes), found.durations)
-    stored = find_outputs(workspace.align_folder(name))
-    if stored is None:
-        if workspace.align_folder(name).is_dir():
-            logger.warning(
-                "%s: its alignment was begun and not finished, so no phones are pooled. To have them: "
-                "layersim align, then layersim extract --force", name,
-            )  # fmt: skip
-        return None
-    stored.refuse_if_stale(name, manifest)
-    found = read_alignments(stored.phones, names)
-    notes = (f"phones from layersim align, by {stored.run['results']['aligner']}", *found.notes)
-    return Phones(found.phones, entry.phone_set or stored.phone_set, config.phones, notes, found.durations)
-
-
-def _prepare_with(
-    config: ExtractConfig,
-    manifest: pd.DataFrame,
-    audio_root: Path,
-    phones: Phones | None,
-    progress: Progress,
-) -> tuple[CorpusJob | None, list[str]]:
-    return prepare_corpus(
-        manifest, audio_root, phones, limit=config.limit, seed=config.seed, store=config.store,
-        shard_size=config.shard_size, middle=config.middle, progress=progress,
-    )  # fmt: skip
-
-
-def _refuse_faults(faults: Sequence[str]) -> None:
-    if faults:
-        raise LayersimError(
-            summarise_faults(
-                f"{len(faults)} faults, found before anything was computed",
-                faults,
-                "Mend or remove them; layersim corpus check lists what is wrong with a corpus.",
-            )
-        )
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _encoder_provenance(encoder: Encoder) -> dict[str, Any]:
-    """What a cache says of its encoder."""
-    return {
-        "encoder": encoder.describe(),
-        "layers": list(encoder.layers),
-        "frame_layers": list(encoder.frame_layers),
-        "width": encoder.width,
-    }
-
-
-def _extract_job(
-    job: CorpusJob,
-    encoder: Encoder,
-    folder: Path,
-    provenance: dict[str, Any],
-    settings: Settings[ExtractConfig],
-    progress: Progress,
-    force: bool,
-) -> ExtractResult:
-    """Make the shards that are missing, then count what is there."""
-    remove_left_overs(folder)
-    if force and is_otherwise(folder, provenance):
-        clear(folder)
-    began = time.monotonic()
-    computed = make_missing_shards(job, encoder, folder, provenance, settings.config.batch_seconds, progress)
-    elapsed = time.monotonic() - began
-    result = describe_result(job, FeatureCache.open(folder, provenance), computed, elapsed)
-    result.notes.extend(encoder.notes)
-    if computed or not (folder / "run.json").exists():
-        inputs = {**job.inputs, "encoder": str(provenance["encoder"].get("weights_sha256"))}
-        study = {"corpus": job.corpus, "encoder": str(provenance["encoder"]["checkpoint"])}
-        write_run(folder, "extract", study, settings, inputs, result.to_json(), result.notes)
-    return result
+    by_folder = {planned.folder: planned.job for planned in plan.caches}
+    with ray_workers(config, workspace.encoder, plan.encoder, by_folder) as hired:
+        yield hired

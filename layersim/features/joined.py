@@ -218,7 +218,10 @@ def join_corpora(
         _joined_provenance(parts, times),
         joint_phone_set(parts),
     )
-    return CorpusFeatures(name, table.reset_index(drop=True), cast("FeatureCache", cache), cache.phone_set)
+    return CorpusFeatures(
+        name, table.reset_index(drop=True), cast("FeatureCache", cache), cache.phone_set,
+        tuple(note for part in parts for note in part.notes),
+    )  # fmt: skip
 
 
 def qualified_speakers(table: pd.DataFrame) -> list[str]:

@@ -2,6 +2,9 @@
 
 Reading the headers of all recordings takes seconds; finding the one that is too short after a night of
 encoding costs the night. Phone times are relative to the start of their utterance.
+
+Where a run is to keep going, recordings that cannot be used are left out and named; phones that lie beyond
+their audio are refused all the same: mending them makes another alignment, and so another cache.
 """
 
 from __future__ import annotations
@@ -9,9 +12,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,7 @@ from layersim.alignment.segments import BEYOND_AUDIO
 from layersim.alignment.vowels import map_classes
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
 from layersim.corpus.manifest import manifest_sha256, utterance_keys
+from layersim.corpus.recordings import audio_file
 from layersim.corpus.sample import balanced_sample
 from layersim.errors import AudioError, LayersimError
 from layersim.features.provenance import (
@@ -30,6 +34,7 @@ from layersim.features.provenance import (
     request_provenance,
     utterances_sha256,
 )
+from layersim.features.shards import shard_ranges
 from layersim.workspace import Progress, no_progress
 
 logger = logging.getLogger(__name__)
@@ -48,7 +53,14 @@ class Clip:
     path: Path
     start: float | None  # seconds in the file; None: from its beginning
     end: float | None
-    samples: int  # at 16 kHz
+    samples: int  # at 16 kHz; 0 where the file cannot be used
+
+
+class Part(NamedTuple):
+    """Which shard of a corpus a job holds, where it holds only one."""
+
+    shard: int
+    of: int  # shards of the whole corpus
 
 
 @dataclass(frozen=True)
@@ -66,11 +78,58 @@ class CorpusJob:
     provenance: dict[str, Any]  # all but the encoder's part
     inputs: dict[str, str]  # names and hashes for run.json
     notes: list[str] = field(default_factory=list)
+    keep_going: bool = False  # whether utterances that fail are left out, rather than stop the run
+    unusable: dict[int, str] = field(default_factory=dict)  # row -> why; only with keep_going
+    part: Part | None = None  # None: the rows of every shard are here
 
     @property
     def seconds(self) -> float:
         """Length of the selected audio."""
         return sum(clip.samples for clip in self.clips) / SAMPLE_RATE
+
+    @property
+    def shards(self) -> int:
+        """How many shards the corpus makes."""
+        return self.part.of if self.part else len(self._ranges())
+
+    def rows(self, index: int) -> range:
+        """Which of the clips go into shard ``index``.
+
+        Raises
+        ------
+        ValueError
+            If this is the job of another shard.
+        """
+        if self.part is None:
+            return self._ranges()[index]
+        if index != self.part.shard:
+            raise ValueError(f"index: expected {self.part.shard}, the only shard here, got {index}")
+        return range(len(self.clips))
+
+    def samples(self, index: int) -> int:
+        """How much audio goes into shard ``index``, in samples at 16 kHz."""
+        rows = self.rows(index)
+        return sum(clip.samples for clip in self.clips[rows.start : rows.stop])
+
+    def alone(self, index: int) -> CorpusJob:
+        """Return the job of one shard, small enough to be sent to another machine."""
+        rows = self.rows(index)
+        offsets = self.offsets[rows.start : rows.stop + 1]
+        return replace(
+            self,
+            manifest=self.manifest.iloc[rows.start : rows.stop],
+            clips=self.clips[rows.start : rows.stop],
+            pooled=self.pooled.iloc[int(offsets[0]) : int(offsets[-1])],
+            offsets=offsets - offsets[0],
+            aligned=None if self.aligned is None else self.aligned.iloc[:0],
+            unknown_phones={},
+            notes=[],
+            unusable={row - rows.start: self.unusable[row] for row in rows if row in self.unusable},
+            part=Part(index, self.shards),
+        )
+
+    def _ranges(self) -> list[range]:
+        return shard_ranges(len(self.clips), self.provenance["shard_size"])
 
 
 @dataclass(frozen=True)
@@ -94,6 +153,7 @@ def prepare_corpus(
     store: str,
     shard_size: int,
     middle: bool = False,
+    keep_going: bool = False,
     progress: Progress = no_progress,
 ) -> tuple[CorpusJob | None, list[str]]:
     """Select the utterances, read the header of every recording, and check the phone times against them.
@@ -106,6 +166,8 @@ def prepare_corpus(
         Take so many utterances, balanced over emotions and speakers; None: all.
     middle : bool
         Pool the middle thirds of phones too.
+    keep_going : bool
+        Recordings that cannot be used are no faults, as long as one can.
 
     Returns
     -------
@@ -131,7 +193,9 @@ def prepare_corpus(
         manifest = balanced_sample(manifest, limit, seed)
         selection = {"limit": limit, "seed": seed}
     manifest = manifest.reset_index(drop=True)
-    samples, faults = _read_headers(names[0], manifest, audio_root, progress)
+    samples, unusable = _read_headers(names[0], manifest, audio_root, progress)
+    keep_going = keep_going and len(unusable) < len(manifest)
+    faults = [] if keep_going else list(unusable.values())
     aligned, notes = None, list(phones.notes) if phones else []
     unknown: dict[str, int] = {}
     chosen = pd.DataFrame({"utterance_id": [], "phone": [], "start": [], "end": []})
@@ -160,7 +224,6 @@ def prepare_corpus(
         provenance=request_provenance(
             selection=selection,
             manifest_sha256=utterances_sha256(manifest),
-            samples=int(samples.sum()),
             alignment_sha256=hashed,
             phone_set=phones.phone_set if phones else None,
             phones=phones.which if phones else None,
@@ -170,6 +233,8 @@ def prepare_corpus(
         ),
         inputs=inputs,
         notes=notes,
+        keep_going=keep_going,
+        unusable=unusable,
     )
     return job, []
 
@@ -180,28 +245,28 @@ def _time(seconds: float) -> float | None:
 
 def _read_headers(
     corpus: str, manifest: pd.DataFrame, audio_root: Path, progress: Progress
-) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Count the samples of every utterance; faults name the file."""
+) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+    """Count the samples of every utterance; and what is wrong with rows that have none, naming the file."""
 
     def count(row: tuple[str, float, float]) -> int | str:
         path, start, end = row
         try:
-            return audio_samples(audio_root / path, _time(start), _time(end))
+            return audio_samples(audio_file(audio_root, path), _time(start), _time(end))
         except AudioError as error:
             return str(error)
 
     rows = zip(manifest["path"].tolist(), manifest["start"].tolist(), manifest["end"].tolist(), strict=True)
-    samples, faults = np.zeros(len(manifest), dtype=np.int64), []
+    samples, unusable = np.zeros(len(manifest), dtype=np.int64), {}
     with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
         for place, found in enumerate(pool.map(count, rows)):
             if isinstance(found, str):
-                faults.append(found)
+                unusable[place] = found
             else:
                 samples[place] = found
             if place % _PROGRESS_EVERY == 0:
                 progress(f"checking {corpus}", place, len(manifest))
     progress(f"checking {corpus}", len(manifest), len(manifest))
-    return samples, faults
+    return samples, unusable
 
 
 def _late_phones(manifest: pd.DataFrame, samples: npt.NDArray[np.int64], phones: pd.DataFrame) -> list[str]:
@@ -251,7 +316,7 @@ def _in_order(manifest: pd.DataFrame, phones: pd.DataFrame) -> tuple[pd.DataFram
 def _clips(manifest: pd.DataFrame, audio_root: Path, samples: npt.NDArray[np.int64]) -> list[Clip]:
     columns = (manifest[name].tolist() for name in ("path", "start", "end"))
     return [
-        Clip(key, audio_root / path, _time(start), _time(end), length)
+        Clip(key, audio_file(audio_root, path), _time(start), _time(end), length)
         for key, path, start, end, length in zip(
             utterance_keys(manifest), *columns, samples.tolist(), strict=True
         )

@@ -7,6 +7,9 @@ so that another split or a corrected emotion label does not cost a new extractio
 
 - ``manifest_sha256``: the utterances in their order, each with its file and times;
 - ``alignment_sha256``: the pooled phones in their order, each with its times.
+
+A file that was exchanged for another under the same name shows in its shard, which says how long each of its
+utterances was (`layersim.features.standing`).
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CACHE_VERSION = 1
-"""Goes up when the same input gives other bytes: a change of numbers or of the layout."""
+"""Goes up when the same input gives other numbers, or the same numbers in a way that readers must know of."""
 
 POOLING = (
     "utterance: mean and population standard deviation over valid frames; "
@@ -35,6 +38,12 @@ POOLING = (
 
 UNSAID = {"middle": False}
 """Entries that a shard leaves out where they have this value: caches older than these entries stay valid."""
+
+NO_LONGER_SAID = ("samples",)
+"""Entries of older caches that are not read: of all audio together, for which every shard stood in."""
+
+UNSAID_OF_ENCODER = {"whisper_window": "full"}
+"""Entries that an encoder's description leaves out likewise; unlike others, they are always compared."""
 
 ALL_UTTERANCES = "all"
 """The ``selection`` of a cache that holds the whole manifest; otherwise ``{"limit": N, "seed": S}``."""
@@ -46,7 +55,6 @@ def request_provenance(
     *,
     selection: Any,
     manifest_sha256: str,
-    samples: int,
     alignment_sha256: str | None,
     phone_set: str | None,
     phones: str | None,
@@ -58,8 +66,6 @@ def request_provenance(
 
     Parameters
     ----------
-    samples : int
-        Of all selected audio at 16 kHz: files exchanged under the same names show here.
     alignment_sha256, phone_set, phones
         None where no phones are pooled.
     middle : bool
@@ -70,7 +76,6 @@ def request_provenance(
         "cache_version": CACHE_VERSION,
         "selection": selection,
         "manifest_sha256": manifest_sha256,
-        "samples": samples,
         "sample_rate": SAMPLE_RATE,
         "alignment_sha256": alignment_sha256,
         "phone_set": phone_set,
@@ -111,21 +116,30 @@ def _microseconds(seconds: float) -> int | None:
     return None if seconds != seconds else round(seconds * 1_000_000)  # NaN: no time given
 
 
-def differences(found: Any, expected: Any, name: str = "") -> list[str]:
+def differences(
+    found: Any, expected: Any, name: str = "", says: tuple[str, str] = ("the cache has", "asked for")
+) -> list[str]:
     """Name every entry of ``expected`` that ``found`` has otherwise; what is not expected is not compared.
+
+    An encoder's entries that may be left out (`UNSAID_OF_ENCODER`) count as said on both sides.
 
     >>> differences({"width": 512, "encoder": {"stack": "both"}}, {"encoder": {"stack": "encoder"}})
     ["encoder.stack: the cache has 'both', asked for 'encoder'"]
+    >>> differences({"encoder": {"whisper_window": "trim"}}, {"encoder": {}})
+    ["encoder.whisper_window: the cache has 'trim', asked for 'full'"]
     """
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        unsaid = UNSAID_OF_ENCODER if name == "encoder" else {}
         return [
             difference
-            for key, value in expected.items()
-            for difference in differences(found.get(key), value, f"{name}.{key}" if name else str(key))
+            for key, value in {**unsaid, **expected}.items()
+            for difference in differences(
+                found.get(key, unsaid.get(key)), value, f"{name}.{key}" if name else str(key), says
+            )
         ]
     if found == expected:
         return []
-    return [f"{name}: the cache has {found!r}, asked for {expected!r}"]
+    return [f"{name}: {says[0]} {found!r}, {says[1]} {expected!r}"]
 
 
 def refuse_other(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

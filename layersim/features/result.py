@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from layersim.corpus.audio import SAMPLE_RATE
+from layersim.corpus.manifest import utterance_keys
 from layersim.features.cache import FeatureCache
+from layersim.features.failures import SHOWN, Failure, failure_lines, failure_note, list_failures
 from layersim.features.preparation import CorpusJob
 from layersim.features.provenance import ALL_UTTERANCES
+from layersim.features.trimming import Trimming
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ class ExtractResult:
     unknown_phones: dict[str, int]
     computed_hours: float  # audio that this run encoded; 0 where everything was there
     elapsed_seconds: float
+    trimming: Trimming | None = None  # None: windows are not trimmed, or nothing was computed
     notes: list[str] = field(default_factory=list)
+    failed: int = 0  # utterances that have no features; all are listed in ``failed.csv`` beside the cache
+    failures: list[Failure] = field(default_factory=list)  # the first of them
 
     @property
     def real_time(self) -> float | None:
@@ -62,12 +69,14 @@ class ExtractResult:
         document = asdict(self)
         document["folder"] = str(self.folder)
         document["layers"] = list(self.layers)
+        document["failures"] = [failure._asdict() for failure in self.failures]
         document["real_time"] = self.real_time
         return document
 
     def to_table(self) -> str:
         """Return one line, and a line per thing to know."""
-        count = f"{self.utterances:,}" if self.limit is None else f"{self.utterances:,} of {self.of:,}"
+        whole = self.limit is None and not self.failed
+        count = f"{self.utterances:,}" if whole else f"{self.utterances:,} of {self.of:,}"
         parts = [
             f"{self.corpus}: {count} utterances ({self.hours:.2f} h)",
             f"{len(self.layers)} layers x {self.width}",
@@ -79,11 +88,16 @@ class ExtractResult:
             self.folder.relative_to(Path.cwd()) if self.folder.is_relative_to(Path.cwd()) else self.folder
         )
         line = f"{', '.join(parts)} -> {folder}, {speed}"
-        return "\n".join([line, *(f"  {note}" for note in self.notes)])
+        lines = [line, *(f"  {note}" for note in self.notes)]
+        return "\n".join([*lines, *failure_lines(self.failures, self.failed)])
 
 
 def describe_result(
-    job: CorpusJob, cache: FeatureCache, computed_samples: int, elapsed_seconds: float
+    job: CorpusJob,
+    cache: FeatureCache,
+    computed_samples: int,
+    elapsed_seconds: float,
+    trimming: Trimming | None = None,
 ) -> ExtractResult:
     """Count what a finished cache holds.
 
@@ -91,16 +105,27 @@ def describe_result(
     ----------
     computed_samples : int
         Of audio that this run encoded.
+    trimming : Trimming, optional
+        How far trimmed windows were measured to be from full ones.
     """
     by_emotion = _count_phones(job, cache)
     total = None
     notes = list(job.notes)
+    if (note := failure_note(job.manifest, cache)) is not None:
+        notes.append(note)
+    if kept := set(utterance_keys(job.manifest.iloc[list(job.unusable)])) - cache.failed.keys():
+        notes.append(
+            f"{len(kept)} recordings cannot be used any more and keep the features that they have "
+            f"(first: {min(kept)}); layersim corpus check lists them"
+        )
     if job.aligned is not None:
         total = PhoneCounts(*(
             sum(getattr(counts, name) for counts in by_emotion.values())
             for name in PhoneCounts.__dataclass_fields__
         ))  # fmt: skip
         notes += _phone_notes(total, by_emotion)
+    if trimming is not None:
+        notes.append(trimming.note())
     selection = job.provenance["selection"]
     limit = None if selection == ALL_UTTERANCES else int(selection["limit"])
     if limit is not None:
@@ -111,7 +136,7 @@ def describe_result(
         utterances=len(cache),
         of=job.whole,
         limit=limit,
-        hours=job.seconds / 3600,
+        hours=cache.provenance["samples"] / SAMPLE_RATE / 3600,
         layers=cache.layers,
         width=cache.width,
         store=job.provenance["store"],
@@ -121,18 +146,23 @@ def describe_result(
         unknown_phones=job.unknown_phones,
         computed_hours=computed_samples / SAMPLE_RATE / 3600,
         elapsed_seconds=elapsed_seconds,
+        trimming=trimming,
         notes=notes,
+        failed=len(cache.failed),
+        failures=list_failures(job.manifest, cache)[:SHOWN],
     )
 
 
 def _count_phones(job: CorpusJob, cache: FeatureCache) -> dict[str, PhoneCounts]:
     if job.aligned is None:
         return {}
-    names, emotions = job.manifest["utterance_id"].tolist(), job.manifest["emotion"].tolist()
+    held = job.manifest[np.isin(utterance_keys(job.manifest), cache.keys)]
+    names, emotions = held["utterance_id"].tolist(), held["emotion"].tolist()
     emotion_of = dict(zip(names, emotions, strict=True))
-    emotion_of_key = dict(zip(cache.keys, emotions, strict=True))
-    aligned = job.aligned["utterance_id"].tolist()
-    vowels = zip(aligned, job.aligned["vowel"].tolist(), strict=True)
+    emotion_of_key = dict(zip(utterance_keys(held), emotions, strict=True))
+    of_held = job.aligned[job.aligned["utterance_id"].isin(names)]
+    aligned = of_held["utterance_id"].tolist()
+    vowels = zip(aligned, of_held["vowel"].tolist(), strict=True)
     owners = [emotion_of_key[key] for key in cache.phones["utterance"].tolist()]
     with_phones = set(aligned)
     utterances = Counter(emotions)

@@ -2,84 +2,59 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import logging
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersim.corpus.audio import SAMPLE_RATE
-from layersim.errors import LayersimError
-from layersim.features.batches import batch_frames
-from layersim.features.provenance import differences, refuse_other
-from layersim.features.shards import (
-    ShardWriter,
-    claimed_elsewhere,
-    open_shard,
-    part_file,
-    part_files,
-    provenance_of,
-    shard_ranges,
-)
+from layersim.errors import ClaimedError
+from layersim.features import claims, workers
+from layersim.features.shards import part_file
+from layersim.features.standing import is_finished
 from layersim.workspace import Progress
 
 if TYPE_CHECKING:
-    from layersim.encoders.encoder import Encoder
+    from layersim.features.maker import ShardMaker
     from layersim.features.preparation import CorpusJob
 
-
-def refuse_other_shards(folder: Path, expected: Mapping[str, Any]) -> None:
-    """Refuse a folder any shard of which was made otherwise.
-
-    Raises
-    ------
-    ProvenanceError
-        Naming every difference with both values.
-    LayersimError
-        If a file there is not a shard.
-    """
-    for file in part_files(folder):
-        with open_shard(file) as shard:
-            refuse_other(folder, provenance_of(shard), expected)
+logger = logging.getLogger(__name__)
 
 
-def is_otherwise(folder: Path, expected: Mapping[str, Any]) -> bool:
-    """Whether any shard of a folder was made otherwise, or cannot be read."""
-    for file in part_files(folder):
-        try:
-            with open_shard(file) as shard:
-                if differences(provenance_of(shard), expected):
-                    return True
-        except LayersimError:
-            return True
-    return False
+def missing_shards(job: CorpusJob, folder: Path) -> list[int]:
+    """Return the shards that are not there or to be made anew, in order."""
+    return [index for index in range(job.shards) if not is_finished(job, folder, index)]
 
 
 def make_missing_shards(
-    job: CorpusJob,
-    encoder: Encoder,
     folder: Path,
+    job: CorpusJob,
     provenance: Mapping[str, Any],
-    batch_seconds: float,
+    maker: ShardMaker,
     progress: Progress,
+    wanted: Sequence[int] | None = None,
 ) -> int:
-    """Compute every shard that is not there.
+    """Compute every shard that is not there, or in which utterances failed or were exchanged.
 
-    Shards that another worker is on are left for last: by then they are there, or its worker is gone. If
-    neither, they are made twice, to the same bytes.
+    Shards that other living processes are making are left to them; at the end they are waited for, and made
+    here if their process dies.
+
+    Parameters
+    ----------
+    wanted : sequence of int, optional
+        The shards to look at; None: all.
 
     Returns
     -------
     int
         Samples of audio that were encoded for it.
     """
-    from layersim.features.shard_rows import compute_shard
-
-    shards = shard_ranges(len(job.clips), job.provenance["shard_size"])
-    lengths = [sum(clip.samples for clip in job.clips[rows.start : rows.stop]) for rows in shards]
-    pending = [index for index in range(len(shards)) if not part_file(folder, index).exists()]
-    done = sum(lengths) - sum(lengths[index] for index in pending)
-    total = sum(lengths) / SAMPLE_RATE
+    wanted = range(job.shards) if wanted is None else wanted
+    lengths = {index: job.samples(index) for index in wanted}
+    pending = [index for index in wanted if not is_finished(job, folder, index)]
+    done = sum(lengths.values()) - sum(lengths[index] for index in pending)
+    total = sum(lengths.values()) / SAMPLE_RATE
     computed = 0
 
     def advance(samples: int) -> None:
@@ -88,25 +63,30 @@ def make_missing_shards(
         progress(f"extracting {job.corpus}", done / SAMPLE_RATE, total)
 
     advance(0)
-    max_frames = batch_frames(encoder, batch_seconds)
-    threads = 1 if max_frames == 1 else min(8, os.cpu_count() or 1)  # a CPU that encodes has better to do
-    with ThreadPoolExecutor(threads) as decoders:
-        for index in _unclaimed_first(folder, pending):
-            if part_file(folder, index).exists():  # another worker was faster
-                advance(lengths[index])
-                continue
-            with ShardWriter(folder, index, len(shards), provenance) as writer:
-                rows = compute_shard(job, shards[index], encoder, max_frames, decoders, writer, advance)
-                writer.finish(rows)
-            computed += lengths[index]
+    said = False
+    while pending:
+        left = []
+        for index, upcoming in zip(pending, [*pending[1:], None], strict=True):
+            before = done
+            try:
+                computed += maker.make(job, index, folder, provenance, advance, upcoming)
+            except ClaimedError:
+                advance(before - done)
+                left.append(index)
+        if left == pending:  # all that is left is in the hands of others
+            if not said:
+                logger.warning("%s: waiting for %s", folder, _who(folder, left))
+                said = True
+            time.sleep(workers.LOOK_EVERY)
+            advance(0)
+        pending = left
+    maker.settle()
     return computed
 
 
-def _unclaimed_first(folder: Path, indices: Iterable[int]) -> Iterator[int]:
-    postponed = []
-    for index in indices:
-        if claimed_elsewhere(folder, index):
-            postponed.append(index)
-        else:
-            yield index
-    yield from postponed
+def _who(folder: Path, shards: Sequence[int]) -> str:
+    """Name the processes that are making some shards."""
+    found = {claims.worker_on(part_file(folder, index)) for index in shards}
+    names = sorted(str(worker or "a process that has yet to say its name") for worker in found)
+    shown = "; ".join(names[:3]) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{len(shards)} shards that others are making: {shown}"

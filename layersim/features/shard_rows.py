@@ -1,33 +1,34 @@
 """Compute one shard: recordings are decoded in the background while the encoder works; only pooled
 vectors leave the device.
+
+Where the job is to keep going, an utterance that cannot be decoded, or whose features are not finite, is left
+out and named; otherwise it stops the run.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from layersim.corpus.audio import SAMPLE_RATE, read_audio
-from layersim.errors import AudioError, LayersimError, summarise_faults
+from layersim.errors import AudioError, LayersimError
 from layersim.features.batches import plan_batches
+from layersim.features.decoding import Wave, decode_ahead, raise_all_faults
+from layersim.features.memory import BatchLimit, fits, too_little_memory
 from layersim.features.pooling import middle_thirds, pool_layers, pool_phones
-from layersim.features.shards import MiddleRows, PhoneRows, ShardRows, ShardWriter
+from layersim.features.shards import FailedRows, MiddleRows, PhoneRows, ShardRows, ShardWriter
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder, HiddenStates
-    from layersim.features.preparation import Clip, CorpusJob
+    from layersim.features.preparation import CorpusJob
 
-Wave = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
-_BATCHES_AHEAD = 2  # decoded while the encoder works on one: enough to hide decoding, little memory
+_ENOUGH = 8  # utterances, all without finite features: it is the encoder, not the recordings
 
 
 def compute_shard(
@@ -38,6 +39,7 @@ def compute_shard(
     decoders: Executor,
     writer: ShardWriter,
     advance: Callable[[int], None],
+    limit: BatchLimit | None = None,
 ) -> ShardRows:
     """Encode and pool some rows of a corpus.
 
@@ -51,160 +53,187 @@ def compute_shard(
         Takes the frames as they come, where the job stores them; otherwise only kept alive.
     advance : callable
         Called after each batch with the samples done by it.
+    limit : BatchLimit, optional
+        What is known of the GPU's memory, and learns from this shard; None: nothing is known.
 
     Raises
     ------
     AudioError
-        If recordings cannot be decoded: all of this shard's are named.
+        If recordings cannot be decoded: all of this shard's are named. Not where the job keeps going.
     LayersimError
-        If the encoder gives NaN or Inf, or the GPU has too little memory.
+        If the encoder gives NaN or Inf (where the job keeps going: for all utterances), or the GPU has too
+        little memory for a single utterance.
     """
-    clips = job.clips[rows.start : rows.stop]
-    begin, stop = int(job.offsets[rows.start]), int(job.offsets[rows.stop])
-    offsets = job.offsets[rows.start : rows.stop + 1] - begin
-    phones = job.pooled.iloc[begin:stop]
-    times = phones[["start", "end"]].to_numpy(dtype=np.float64)
-    layers, frame_layers, width = len(encoder.layers), len(encoder.frame_layers), encoder.width
-    counts = [encoder.frame_count(clip.samples) for clip in clips]
-    mean = np.empty((len(clips), layers, width), dtype=np.float32)
-    std = np.empty_like(mean)
-    phone_mean = np.empty((len(phones), frame_layers, width), dtype=np.float32)
-    phone_frames = np.zeros(len(phones), dtype=np.int64)
-    middle = None
-    if job.provenance["middle"]:
-        middle = MiddleRows(np.zeros_like(phone_frames), np.empty_like(phone_mean))
-    store_frames = job.provenance["store"] == "frames"
-    if store_frames:
-        writer.reserve_frames(counts, frame_layers, width)
+    limit = BatchLimit() if limit is None else limit
+    shard = _Shard(job, rows, encoder, writer)
+    usable = [place for place in range(len(rows)) if place not in shard.failed]
+    costs = {place: encoder.cost(shard.clips[place].samples) for place in usable}
+    planned = plan_batches(list(costs.values()), limit.bounded(max_frames))
+    batches = [[usable[place] for place in batch] for batch in planned]
+    for batch, found in zip(batches, decode_ahead(shard.clips, batches, decoders), strict=True):
+        waves = dict(zip(batch, found, strict=True))
+        if faults := {place: wave for place, wave in waves.items() if isinstance(wave, AudioError)}:
+            if not job.keep_going:
+                raise_all_faults(shard.clips, decoders)
+            shard.failed |= {place: str(error) for place, error in faults.items()}
+        decoded = {place: wave for place, wave in waves.items() if not isinstance(wave, AudioError)}
+        left = list(decoded)
+        while left:
+            part = limit.split(left, costs)[0]
+            if fits(shard.add, part, decoded):
+                left = [place for place in left if place not in part]
+            elif len(part) == 1:
+                raise too_little_memory(shard.clips[part[0]])
+            else:
+                limit.refuse(part, costs, encoder)
+        advance(sum(shard.clips[place].samples for place in batch))
+    return shard.finish()
 
-    batches = plan_batches([encoder.cost(clip.samples) for clip in clips], max_frames)
-    for batch, waves in zip(batches, _decode_ahead(clips, batches, decoders), strict=True):
-        states = _encode(encoder, waves, [clips[row] for row in batch], [counts[row] for row in batch])
-        segments = [times[offsets[row] : offsets[row + 1]] for row in batch]
+
+class _Shard:
+    """The arrays of one shard while its utterances come in, in any order."""
+
+    def __init__(self, job: CorpusJob, rows: range, encoder: Encoder, writer: ShardWriter) -> None:
+        self._job, self._encoder, self._writer = job, encoder, writer
+        self.clips = job.clips[rows.start : rows.stop]
+        self.failed = {row - rows.start: job.unusable[row] for row in rows if row in job.unusable}
+        self._counts = [
+            0 if place in self.failed else encoder.frame_count(clip.samples)
+            for place, clip in enumerate(self.clips)
+        ]
+        begin, stop = int(job.offsets[rows.start]), int(job.offsets[rows.stop])
+        self._offsets = job.offsets[rows.start : rows.stop + 1] - begin
+        self._phones = job.pooled.iloc[begin:stop]
+        self._times = self._phones[["start", "end"]].to_numpy(dtype=np.float64)
+        layers, frame_layers, width = len(encoder.layers), len(encoder.frame_layers), encoder.width
+        self._mean = np.empty((len(self.clips), layers, width), dtype=np.float32)
+        self._std = np.empty_like(self._mean)
+        self._phone_mean = np.empty((len(self._phones), frame_layers, width), dtype=np.float32)
+        self._phone_frames = np.zeros(len(self._phones), dtype=np.int64)
+        self._middle = None
+        if job.provenance["middle"]:
+            self._middle = MiddleRows(np.zeros_like(self._phone_frames), np.empty_like(self._phone_mean))
+        self._encoded, self._not_finite = 0, set[int]()
+        self._stores_frames = job.provenance["store"] == "frames"
+        if self._stores_frames:
+            writer.reserve_frames(self._counts, frame_layers, width)
+
+    def add(self, batch: Sequence[int], waves: Mapping[int, Wave]) -> None:
+        """Encode some utterances, given by their places, and pool them."""
+        states = self._encoder.encode([waves[place] for place in batch])
+        expected = [self._counts[place] for place in batch]
+        if list(states.counts) != expected:
+            raise ValueError(
+                f"{[self.clips[place].key for place in batch]}: the encoder gave {list(states.counts)} "
+                f"frames, its frame_count said {expected}"
+            )
+        segments = [self._times[self._offsets[place] : self._offsets[place + 1]] for place in batch]
         with torch.inference_mode():
             means, deviations = pool_layers(states.frames, states.counts, states.prompt)
-            mean[batch], std[batch] = means.cpu().numpy(), deviations.cpu().numpy()
+            self._mean[batch], self._std[batch] = means.cpu().numpy(), deviations.cpu().numpy()
             if any(map(len, segments)):
-                centres = encoder.frame_centres(max(states.counts))
+                centres = self._encoder.frame_centres(max(states.counts))
                 pooled = pool_phones(states.frames, states.counts, segments, centres)
-                owned = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in batch])
-                phone_mean[owned] = pooled.mean.cpu().numpy()
-                phone_frames[owned] = pooled.frames
-                if middle is not None:
+                owned = np.concatenate(
+                    [np.arange(self._offsets[place], self._offsets[place + 1]) for place in batch]
+                )
+                self._phone_mean[owned] = pooled.mean.cpu().numpy()
+                self._phone_frames[owned] = pooled.frames
+                if self._middle is not None:
                     thirds = [middle_thirds(part) for part in segments]
                     pooled = pool_phones(states.frames, states.counts, thirds, centres)
-                    middle.mean[owned] = pooled.mean.cpu().numpy()
-                    middle.frames[owned] = pooled.frames
-        if store_frames:
-            _store(states, writer, batch, clips)
-        _refuse_not_finite(encoder, [clips[row] for row in batch], mean[batch], std[batch])
-        writer.keep_claim()
-        advance(sum(clips[row].samples for row in batch))
+                    self._middle.mean[owned] = pooled.mean.cpu().numpy()
+                    self._middle.frames[owned] = pooled.frames
+        bad = self._note_not_finite(batch)
+        if self._stores_frames:
+            self._store(states, batch, bad)
+        self._encoded += len(batch)
 
-    owners = np.repeat(np.arange(len(clips)), np.diff(offsets)).tolist()
-    phone_rows = PhoneRows(
-        utterance=[clips[owner].key for owner in owners],
-        phone=phones["phone"].tolist(),
-        start=times[:, 0],
-        end=times[:, 1],
-        frames=phone_frames,
-        mean=phone_mean,
-        middle=middle,
-    )
-    return ShardRows(
-        utterance=[clip.key for clip in clips],
-        samples=np.array([clip.samples for clip in clips]),
-        frames=np.array(counts),
-        mean=mean,
-        std=std,
-        phones=phone_rows if job.aligned is not None else None,
-    )
-
-
-def _decode(clip: Clip) -> Wave:
-    return read_audio(clip.path, clip.start, clip.end)
-
-
-def _decode_ahead(
-    clips: Sequence[Clip], batches: Sequence[Sequence[int]], decoders: Executor
-) -> Iterator[list[Wave]]:
-    """Decode batch after batch, the next ones in the background."""
-    upcoming = iter(batches)
-    pending: deque[list[Future[Wave]]] = deque()
-
-    def submit(count: int) -> None:
-        for batch in islice(upcoming, count):
-            pending.append([decoders.submit(_decode, clips[row]) for row in batch])
-
-    submit(1 + _BATCHES_AHEAD)
-    while pending:
-        try:
-            waves = [future.result() for future in pending.popleft()]
-        except AudioError:
-            _raise_all_faults(clips, decoders)
-            raise
-        submit(1)
-        yield waves
-
-
-def _raise_all_faults(clips: Sequence[Clip], decoders: Executor) -> None:
-    """Decode every recording of the shard to name all that fail, rather than one per attempt."""
-
-    def fault(clip: Clip) -> str | None:
-        try:
-            _decode(clip)
-        except AudioError as error:
-            return str(error)
-        return None
-
-    faults = [found for found in decoders.map(fault, clips) if found is not None]
-    advice = "What was finished is kept. layersim corpus check lists every such file at once."
-    raise AudioError(summarise_faults(f"{len(faults)} recordings cannot be used", faults, advice)) from None
-
-
-def _encode(
-    encoder: Encoder, waves: Sequence[Wave], clips: Sequence[Clip], counts: Sequence[int]
-) -> HiddenStates:
-    try:
-        states = encoder.encode(waves)
-    except torch.OutOfMemoryError:
-        seconds = sum(map(len, waves)) / SAMPLE_RATE
-        raise LayersimError(
-            f"the GPU has too little memory for a batch of {len(waves)} utterances ({seconds:.0f} s). What "
-            "was finished is kept; go on with smaller batches: in layersim.toml, table [extract], "
-            f"batch_seconds = {max(1, seconds / 2):.0f}."
-        ) from None
-    if list(states.counts) != list(counts):
-        raise ValueError(
-            f"{[clip.key for clip in clips]}: the encoder gave {list(states.counts)} frames, "
-            f"its frame_count said {list(counts)}"
+    def _note_not_finite(self, batch: Sequence[int]) -> set[int]:
+        """Return the places of a batch whose features are not finite; refuse them, or note them as failed."""
+        finite = np.logical_and.reduce(
+            [np.isfinite(part[batch]).all(axis=2) for part in (self._mean, self._std)]
         )
-    return states
+        bad = {place: row for place, row in zip(batch, finite, strict=True) if not row.all()}  # row: (K,)
+        for place, row in bad.items():
+            self._not_finite.add(place)
+            self.failed[place] = self._not_finite_message([self.clips[place].key], row)
+        if bad and not self._job.keep_going:
+            keys = [self.clips[place].key for place in bad]
+            raise LayersimError(self._not_finite_message(keys, np.all(list(bad.values()), axis=0)))
+        return set(bad)
 
-
-def _store(states: HiddenStates, writer: ShardWriter, batch: Sequence[int], clips: Sequence[Clip]) -> None:
-    halves = states.frames.half().cpu().numpy()
-    stops = np.cumsum(states.counts)
-    for row, stop, count in zip(batch, stops, states.counts, strict=True):
-        frames = halves[:, stop - count : stop]
-        if not np.isfinite(frames).all():
-            raise LayersimError(
-                f"{clips[row].key}: a hidden state lies beyond half precision (65,504), in which frames are "
-                "stored. Extract this corpus without --store frames."
-            )
-        writer.write_frames(row, frames)
-
-
-def _refuse_not_finite(encoder: Encoder, clips: Sequence[Clip], *pooled: Array) -> None:
-    bad = np.zeros((len(clips), len(encoder.layers)), dtype=bool)
-    for values in pooled:
-        bad |= ~np.isfinite(values).all(axis=2)
-    if bad.any():
-        rows = np.flatnonzero(bad.any(axis=1))
-        layers = [encoder.layers[place] for place in np.flatnonzero(bad.any(axis=0))]
-        keys = [clips[int(row)].key for row in rows]
-        raise LayersimError(
+    def _not_finite_message(self, keys: Sequence[str], finite: Array) -> str:
+        layers = [self._encoder.layers[place] for place in np.flatnonzero(~finite)]
+        return (
             f"{', '.join(keys[:10])}: the encoder gave NaN or Inf in layer {', '.join(layers)}. "
-            f"Its precision is {encoder.precision}; if that is not fp32, try --precision fp32, else look at "
-            "the recording."
+            f"Its precision is {self._encoder.precision}; if that is not fp32, try --precision fp32, else "
+            "look at the recording."
+        )
+
+    def _store(self, states: HiddenStates, batch: Sequence[int], bad: set[int]) -> None:
+        halves = states.frames.half().cpu().numpy()
+        stops = np.cumsum(states.counts)
+        for place, stop, count in zip(batch, stops, states.counts, strict=True):
+            if place in bad:
+                continue
+            frames = halves[:, stop - count : stop]
+            if np.isfinite(frames).all():
+                self._writer.write_frames(place, frames)
+                continue
+            fault = (
+                f"{self.clips[place].key}: a hidden state lies beyond half precision (65,504), in which "
+                "frames are stored. Extract this corpus without --store frames."
+            )
+            if not self._job.keep_going:
+                raise LayersimError(fault)
+            self._not_finite.add(place)
+            self.failed[place] = fault
+
+    def finish(self) -> ShardRows:
+        """Return what came in, without what failed.
+
+        Raises
+        ------
+        LayersimError
+            If so many utterances were encoded, and none to finite features, that more are not worth trying.
+        """
+        enough = min(_ENOUGH, self._job.provenance["shard_size"])
+        if len(self._not_finite) == self._encoded >= enough:
+            first = self.failed[min(self._not_finite)]
+            raise LayersimError(
+                f"{self._job.corpus}: the encoder gave no finite features for any of {self._encoded} "
+                f"utterances, so that it is no use to keep going. The first: {first}"
+            )
+        if self._stores_frames and self.failed:
+            self._writer.drop_frames(self.failed)
+        kept = np.array(
+            [place for place in range(len(self.clips)) if place not in self.failed], dtype=np.int64
+        )
+        return ShardRows(
+            utterance=[self.clips[place].key for place in kept],
+            samples=np.array([self.clips[place].samples for place in kept], dtype=np.int64),
+            frames=np.array(self._counts, dtype=np.int64)[kept],
+            mean=self._mean[kept],
+            std=self._std[kept],
+            phones=self._finish_phones(kept) if self._job.aligned is not None else None,
+            failed=FailedRows.of(
+                {place: (self.clips[place].key, reason) for place, reason in self.failed.items()}
+            ),
+        )
+
+    def _finish_phones(self, kept: Array) -> PhoneRows:
+        owners = np.repeat(np.arange(len(self.clips)), np.diff(self._offsets))
+        inside = np.isin(owners, kept)
+        middle = self._middle
+        if middle is not None:
+            middle = MiddleRows(middle.frames[inside], middle.mean[inside])
+        return PhoneRows(
+            utterance=[self.clips[owner].key for owner in owners[inside].tolist()],
+            phone=self._phones["phone"][inside].tolist(),
+            start=self._times[inside, 0],
+            end=self._times[inside, 1],
+            frames=self._phone_frames[inside],
+            mean=self._phone_mean[inside],
+            middle=middle,
         )

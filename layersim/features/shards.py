@@ -6,6 +6,7 @@ Layout of ``part-00000.h5``, N utterances, P phones, K layers, D wide::
     utterance/mean    (N, K, D)  float32, chunks (64, 1, D)
     utterance/std     (N, K, D)  float32, chunks (64, 1, D)
     utterance/values  (N, K, D)  float32, chunks (64, 1, D); acoustic features, in place of mean and std
+    utterance/failed  (M,)       utterance (its key), place, reason; only where utterances have no features
     phone/table       (P,)       utterance (its key), phone, start, end (seconds), frames, middle_frames
     phone/mean        (P, Kf, D) float32, chunks (64, 1, D); Kf: the layers that have frames
     phone/middle      (P, Kf, D) float32, chunks (64, 1, D); only on request
@@ -14,24 +15,26 @@ Layout of ``part-00000.h5``, N utterances, P phones, K layers, D wide::
 
 ``phone`` is there if the corpus has phone times. Its ``frames`` counts the frames centred in the phone;
 0 says that the nearest frame stands in. ``middle_frames`` counts likewise those of its middle third, and is
-there if ``phone/middle`` is. Root attributes are the provenance, one JSON text per entry; those
-of the group ``utterance`` say which ``shard`` of how many ``shards`` this is. Nothing is compressed: hidden
-states are noise to a codec.
+there if ``phone/middle`` is. ``utterance/failed`` names the utterances that this shard should hold and does
+not, their place among all of its utterances, and why; such a shard serves, and is made anew by the next run.
+Root attributes are the provenance, one JSON text per entry; those of the group ``utterance`` say which
+``shard`` of how many ``shards`` this is. Nothing is compressed: hidden states are noise to a codec. A
+checksum of all that stands before it (`layersim.features.shard_file`).
 
 A file is written under a temporary name, flushed to disk and renamed, so a file that exists is complete.
 Each depends on its own utterances alone and holds no date: written again, by whatever worker, its bytes are
-the same. The temporary file is also the claim of the worker that writes it.
+the same. Who writes one has claimed it (`layersim.features.claims`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -40,15 +43,19 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from layersim.errors import LayersimError
-from layersim.features.provenance import UNSAID
+from layersim.errors import ClaimedError, LayersimError
+from layersim.features import claims
+from layersim.features.provenance import NO_LONGER_SAID, UNSAID
+from layersim.features.shard_file import USER_BLOCK, ShardFile, writing_to
+from layersim.features.shard_form import inner_dataset, text_attributes
 
 Array = npt.NDArray[Any]
 
 CHUNK_ROWS = 64  # rows of one layer that are stored together: 100 times faster to read than a row at a time
 FRAME_CHUNK = 256
+FAILED = "failed.csv"  # beside the shards, see `layersim.features.failures`
 
-_ABANDONED = 3600.0  # seconds without a sign of life, for workers of other machines
+MADE_AGAIN = "Delete this file and run layersim extract again: it makes only what is missing."
 
 
 class MiddleRows(NamedTuple):
@@ -72,6 +79,26 @@ class PhoneRows:
 
 
 @dataclass(frozen=True)
+class FailedRows:
+    """The utterances of one shard that have no features."""
+
+    utterance: Sequence[str]  # keys, (M,)
+    place: Array  # (M,) among all utterances of the shard, these included
+    reason: Sequence[str]
+
+    @classmethod
+    def of(cls, failed: Mapping[int, tuple[str, str]]) -> FailedRows | None:
+        """Put key and reason of every failed place in order; None if there are none."""
+        if not failed:
+            return None
+        places = sorted(failed)
+        keys, reasons = zip(*(failed[place] for place in places), strict=True)
+        # The name of a file may hold what UTF-8 does not.
+        told = [reason.encode("utf-8", "backslashreplace").decode("utf-8") for reason in reasons]
+        return cls(keys, np.array(places), told)
+
+
+@dataclass(frozen=True)
 class ShardRows:
     """The pooled content of one shard."""
 
@@ -81,6 +108,7 @@ class ShardRows:
     mean: Array  # (N, K, D) float32
     std: Array  # (N, K, D) float32
     phones: PhoneRows | None
+    failed: FailedRows | None = None  # None: all utterances are there
 
 
 @dataclass(frozen=True)
@@ -91,11 +119,17 @@ class AcousticRows:
     samples: Array  # (N,)
     frames: Array  # (N,) those that hold some of the recording; 0 where there are none to count
     values: Array  # (N, K, D) float32
+    failed: FailedRows | None = None  # None: all utterances are there
 
 
 def part_file(folder: Path, index: int) -> Path:
     """Where shard ``index`` stands."""
     return folder / f"part-{index:05d}.h5"
+
+
+def temporary_file(part: Path, number: str) -> Path:
+    """Where a shard is written by whoever holds the claim of this number."""
+    return part.with_name(f"{part.name}.{number}.tmp")
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -116,33 +150,45 @@ class ShardWriter:
     """Writes one shard: entered, it claims the shard; `finish` completes it; left without, nothing remains.
 
     Used as ``with ShardWriter(folder, index, shards, provenance) as shard: ...; shard.finish(rows)``.
+    Entering raises ClaimedError if another living process has claimed the shard. All that cannot be written
+    is a LayersimError that says why.
     """
 
     def __init__(self, folder: Path, index: int, shards: int, provenance: Mapping[str, Any]) -> None:
         self._folder, self._index, self._shards = folder, index, shards
         self._provenance = provenance
-        self._temporary = folder / f"{part_file(folder, index).name}.{_host()}-{os.getpid()}.tmp"
+        self._part = part_file(folder, index)
 
     def __enter__(self) -> ShardWriter:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(self._temporary, "w", libver="earliest")
+        with ExitStack() as undone, writing_to(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            claim = claims.take(self._part)
+            if claim is None:
+                raise ClaimedError(
+                    f"{self._part}: {claims.worker_on(self._part) or 'another process'} is writing it. Wait "
+                    "until it has ended, or stop it."
+                )
+            self._claim = undone.enter_context(claim)
+            self._temporary = temporary_file(self._part, claim.number)
+            undone.callback(self._temporary.unlink, missing_ok=True)
+            self._bytes = undone.enter_context(ShardFile(self._temporary))
+            self._file = h5py.File(self._bytes, "w", libver="earliest", userblock_size=USER_BLOCK)
+            undone.callback(self._file.close)
+            self._on_exit = undone.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def keep_claim(self) -> None:
-        """Show other workers that this one lives."""
-        os.utime(self._temporary)
+        with writing_to(self._folder):
+            self._on_exit.close()
 
     def reserve_frames(self, counts: Sequence[int], layers: int, width: int) -> None:
         """Make room for the frames of every utterance; they come by `write_frames`, in any order."""
         self._offsets = np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
         total = int(self._offsets[-1])
-        shape, chunks = (layers, total, width), (1, min(FRAME_CHUNK, total), width)
+        shape = (layers, total, width)
+        chunks = (1, min(FRAME_CHUNK, total), width) if total else None
         self._file.create_dataset("frames", shape, "<f2", chunks=chunks)
         self._file.create_dataset("frame_offsets", data=self._offsets.astype("<i8"))
 
@@ -159,6 +205,19 @@ class ShardWriter:
             raise ValueError(f"frames: expected {stop - start}, got {frames.shape[1]}")
         self._file["frames"][:, start:stop] = frames
 
+    def drop_frames(self, utterances: Collection[int]) -> None:
+        """Give up the room that was made for the frames of some utterances; the others close up."""
+        kept, stored = [0], self._file["frames"]
+        for utterance, (start, stop) in enumerate(pairwise(self._offsets.tolist())):
+            if utterance not in utterances:
+                if start != kept[-1]:
+                    stored[:, kept[-1] : kept[-1] + stop - start] = stored[:, start:stop]
+                kept.append(kept[-1] + stop - start)
+        if kept[-1] < stored.shape[1]:
+            stored.resize(kept[-1], axis=1)
+        del self._file["frame_offsets"]
+        self._file.create_dataset("frame_offsets", data=np.array(kept, dtype="<i8"))
+
     def finish(self, rows: ShardRows | AcousticRows) -> None:
         """Write the rows and the provenance, flush everything to disk, and give the file its name.
 
@@ -166,10 +225,17 @@ class ShardWriter:
         ------
         ValueError
             If an array holds NaN or Inf: what computed it should have said whose it is.
+        LayersimError
+            If it cannot be written.
+        ClaimedError
+            If the shard has been claimed by another process meanwhile: this one showed no life for so long
+            that it was taken for dead.
         """
         for key, value in self._provenance.items():
             if key not in UNSAID or value != UNSAID[key]:
-                self._file.attrs[key] = json.dumps(value, ensure_ascii=False, sort_keys=True)
+                # Of fixed length: one flipped bit in HDF5's heap of other texts ends a process that reads it.
+                text = json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8")
+                self._file.attrs.create(key, text, dtype=h5py.string_dtype("utf-8", len(text)))
         group = self._file.create_group("utterance")
         group.attrs["shard"], group.attrs["shards"] = self._index, self._shards
         _write_table(
@@ -177,14 +243,24 @@ class ShardWriter:
             {"utterance": rows.utterance, "samples": np.asarray(rows.samples, dtype="<i8"),
              "frames": np.asarray(rows.frames, dtype="<i8")},
         )  # fmt: skip
+        if (failed := rows.failed) is not None:
+            columns = {"utterance": failed.utterance, "place": np.asarray(failed.place, dtype="<i8"),
+                       "reason": failed.reason}  # fmt: skip
+            _write_table(group, columns, "failed")
         if isinstance(rows, AcousticRows):
             _write_product(group, "values", rows.values)
         else:
             self._write_pooled(group, rows)
         self._file.close()
-        _flush(self._temporary)
-        os.replace(self._temporary, part_file(self._folder, self._index))
-        _flush(self._folder)
+        with writing_to(self._folder):
+            self._bytes.seal()
+            self._bytes.close()
+            if not self._claim.is_held():
+                raise ClaimedError(
+                    f"{self._part}: {claims.worker_on(self._part) or 'another process'} has taken it over."
+                )
+            os.replace(self._temporary, self._part)
+            _flush(self._folder)
 
     def _write_pooled(self, group: h5py.Group, rows: ShardRows) -> None:
         _write_product(group, "mean", rows.mean)
@@ -213,29 +289,29 @@ def _write_product(group: h5py.Group, name: str, values: Array) -> None:
     group.create_dataset(name, data=values.astype("<f4", copy=False), chunks=chunks)
 
 
-def _write_table(group: h5py.Group, columns: Mapping[str, Any]) -> None:
+def _write_table(group: h5py.Group, columns: Mapping[str, Any], name: str = "table") -> None:
     """Write columns side by side; text as fixed-length UTF-8, whose bytes depend on nothing but the text."""
     arrays: dict[str, Any] = {}
     dtypes: list[tuple[str, Any]] = []
-    for name, values in columns.items():
+    for column, values in columns.items():
         if isinstance(values, np.ndarray):
-            arrays[name] = values
-            dtypes.append((name, values.dtype))
+            arrays[column] = values
+            dtypes.append((column, values.dtype))
         else:
             encoded = [value.encode("utf-8") for value in values]
-            arrays[name] = encoded
-            dtypes.append((name, h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))))
+            arrays[column] = encoded
+            dtypes.append((column, h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))))
     table = np.zeros(len(next(iter(arrays.values()))), dtype=dtypes)
-    for name, values in arrays.items():
-        table[name] = values
-    group.create_dataset("table", data=table)
+    for column, values in arrays.items():
+        table[column] = values
+    group.create_dataset(name, data=table)
 
 
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":
+def _flush(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    if os.name == "nt":
         return  # Windows cannot flush a folder
-    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -243,76 +319,59 @@ def _flush(path: Path) -> None:
 
 
 def provenance_of(shard: h5py.File) -> dict[str, Any]:
-    """Return the provenance that an open shard carries."""
-    return {**UNSAID, **{key: json.loads(value) for key, value in shard.attrs.items()}}
-
-
-def open_shard(file: Path) -> h5py.File:
-    """Open a finished shard for reading.
+    """Return the provenance that an open shard carries, without what only older versions said.
 
     Raises
     ------
     LayersimError
-        If it is not HDF5 or not a shard: something other than layersim has written to it.
+        If an attribute is no JSON.
+    """
+    said = {key: value for key, value in text_attributes(shard).items() if key not in NO_LONGER_SAID}
+    return {**UNSAID, **said}
+
+
+def failed_of(shard: h5py.File) -> list[tuple[str, int, str]]:
+    """Return key, place in the shard and reason of every utterance that an open shard lacks."""
+    if "utterance/failed" not in shard:
+        return []
+    rows = shard["utterance/failed"][:]
+    texts = ([text.decode("utf-8") for text in rows[name]] for name in ("utterance", "reason"))
+    keys, reasons = texts
+    return list(zip(keys, rows["place"].tolist(), reasons, strict=True))
+
+
+@contextmanager
+def open_shard(file: Path) -> Iterator[h5py.File]:
+    """Open a finished shard for reading; what is done with it in the ``with`` block only reads it.
+
+    Raises
+    ------
+    LayersimError
+        If it is not HDF5 or not a shard, or is damaged: something other than layersim has written to it.
     """
     try:
-        shard = h5py.File(file, "r")
-    except OSError as error:
-        raise LayersimError(
-            f"{file}: cannot be read as HDF5 ({error}). Delete this file and run layersim extract again: "
-            "it makes only what is missing."
-        ) from None
-    if "utterance/table" not in shard:
-        shard.close()
-        raise LayersimError(f"{file}: is not a layersim cache. Move it out of the cache's folder.")
-    return shard
-
-
-def claimed_elsewhere(folder: Path, index: int) -> bool:
-    """Whether another living worker is writing this shard."""
-    return any(not _is_left_over(file) for file in folder.glob(f"{part_file(folder, index).name}.*.tmp"))
+        with h5py.File(file, "r") as shard:
+            if inner_dataset(shard, "utterance/table") is None:
+                raise LayersimError(f"{file}: is not a layersim cache. Move it out of the cache's folder.")
+            yield shard
+    except LayersimError:
+        raise
+    except Exception as error:  # of many kinds: h5py says of damaged files what HDF5 stumbled over
+        if isinstance(error, OSError) and error.errno is not None:
+            raise LayersimError(f"{file}: cannot be read: {error.strerror or error}.") from None
+        raise LayersimError(f"{file}: cannot be read as HDF5 ({error}). {MADE_AGAIN}") from error
 
 
 def remove_left_overs(folder: Path) -> None:
     """Remove the temporary files of workers that were killed."""
-    for file in folder.glob("part-*.h5.*.tmp"):
-        if _is_left_over(file):
-            file.unlink(missing_ok=True)
-
-
-def clear(folder: Path) -> None:
-    """Remove a cache: its ``run.json`` first, then its shards; other files stay."""
-    for file in (folder / "run.json", *part_files(folder)):
-        file.unlink(missing_ok=True)
-
-
-def _is_left_over(temporary: Path) -> bool:
-    """Whether the worker that began this file is gone.
-
-    On this machine its process is looked for; of other machines' workers only the time of the last
-    sign of life is known.
-    """
-    matched = re.fullmatch(r"part-\d+\.h5\.(?P<host>.+)-(?P<process>\d+)\.tmp", temporary.name)
-    if matched is None:
-        return True
-    if matched["host"] == _host() and os.name != "nt":
-        process = int(matched["process"])
-        return process == os.getpid() or not _is_running(process)
-    try:
-        return time.time() - temporary.stat().st_mtime > _ABANDONED
-    except FileNotFoundError:
-        return True  # finished, or removed, in between
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 is not sent, only checked
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _host() -> str:
-    return re.sub(r"[^\w.]+", "_", platform.node()) or "unknown"
+    """Remove the claims and temporary files of workers that were killed."""
+    with writing_to(folder):
+        claims.remove_dead(folder)
+        for file in folder.glob("part-*.h5.*.tmp"):
+            part = file.with_name(file.name.partition(".h5.")[0] + ".h5")
+            if file != temporary_file(part, claims.number_on(part) or ""):
+                file.unlink(missing_ok=True)
+        for file in folder.glob(".*.tmp"):  # of run.json, which takes no time to write
+            with suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > claims.ABANDONED:
+                    file.unlink()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from layersim.errors import LayersimError
+from layersim.documents import read_frame
 from layersim.metrics import Interval, percentile_interval, speaker_weights
 
 REPLICATES = 1000
@@ -45,16 +45,10 @@ def read_runs(folders: Sequence[Path]) -> list[pd.DataFrame]:
     LayersimError
         If a run's predictions are gone.
     """
-    runs = []
-    for folder in folders:
-        file = folder / "predictions.csv"
-        try:
-            runs.append(pd.read_csv(file, dtype=str, keep_default_na=False))
-        except OSError as error:
-            raise LayersimError(
-                f"{file}: cannot be read: {error.strerror}. Train again: layersim train."
-            ) from None
-    return runs
+    columns = ("speaker", "emotion", "predicted")
+    return [
+        read_frame(folder / "predictions.csv", columns, "Train again: layersim train.") for folder in folders
+    ]
 
 
 def uar_gain(

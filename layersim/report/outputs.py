@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from layersim.corpus.manifest import read_manifest
+from layersim.corpus.recordings import read_corpus_manifest
 from layersim.errors import LayersimError
 from layersim.workspace import Workspace, encoder_slug, files_sha256, read_json
 
@@ -81,7 +81,7 @@ def corpus_outputs(workspace: Workspace) -> list[CorpusOutputs]:
             read_json(folder / "run.json") if (folder / "run.json").is_file() else None for folder in folders
         )
         own = alignment if entry.alignments is None else None
-        found.append(CorpusOutputs(name, read_manifest(entry.manifest), own, extraction))
+        found.append(CorpusOutputs(name, read_corpus_manifest(name, entry), own, extraction))
     return found
 
 

@@ -81,6 +81,8 @@ def rank_layers(
     if not pickable:
         raise LayersimError(f"{encoder}: no layer to pick from at {config.level} level; found {layers}.")
     first, second, notes = select_pair(*corpora, config)
+    if not config.label_free:  # they count by emotion
+        notes += [note for corpus in corpora for note in corpus.notes]
     axes = Axes.of(config)
     cells = usable_cells(first, second, config.minimum_cell)
     counts = count_table(first, second, cells, axes, config.cap)

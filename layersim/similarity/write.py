@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from layersim.documents import require_form
 from layersim.errors import LayersimError
 from layersim.provenance import RUN, run_changes, write_run
 from layersim.settings import Settings
@@ -89,7 +90,10 @@ def layer_table(ranking: Ranking) -> pd.DataFrame:
 def _remove_earlier(folder: Path) -> None:
     if not (folder / RUN).exists():
         return
-    names = read_json(folder / RUN).get("results", {}).get("files", [])
+    run = read_json(folder / RUN)
+    form = {"results": ({"files": ([str], ...)}, ...)}
+    require_form(run, form, str(folder / RUN), "Delete this folder and rank again.")
+    names = run.get("results", {}).get("files", [])
     (folder / RUN).unlink()
     for name in names:
         (folder / Path(str(name)).name).unlink(missing_ok=True)

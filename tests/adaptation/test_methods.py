@@ -52,6 +52,16 @@ def test_every_method_can_be_spelt_out_with_defaults_and_presets(name: str) -> N
                     assert stated[key] == (listed, f"paper: {own.paper} (preset {preset})")
 
 
+def test_the_preset_of_layer_anchoring_is_what_its_paper_states_and_the_defaults_hold_it() -> None:
+    """PAPERS.md, section 1: sum of Frobenius norms at the anchors of the ranking; all else is left open."""
+    stated = METHODS["la"].presets["paper"]
+    assert stated == {"anchors": "auto", "coral": "frobenius"}
+    rows = origins(define("la", OwnSettings(preset="paper")))
+    marked = {name for name, (_, origin) in rows.items() if origin.startswith("paper")}
+    assert {name: rows[name][0] for name in marked} == stated
+    assert METHODS["cc"].presets == {}
+
+
 def test_layers_and_statistics_are_those_that_the_name_stands_for() -> None:
     assert define("cc-std").layers == ("3",)
     assert define("cc-spk-all").layers == ("1", "2", "3")
@@ -95,6 +105,18 @@ def test_a_layer_that_the_features_lack_is_named() -> None:
         define("probe:9")
 
 
+def test_what_is_said_under_a_methods_own_name_goes_before_the_table_it_shares() -> None:
+    own = OwnSettings(
+        {"dann": {"epochs": 9, "batch": 16}, "dann-resnet50": {"epochs": 8}}, {"dann-resnet50": {"batch": 32}}
+    )
+    shown = {name: define(name, own).settings.config for name in ("dann", "dann-conv1d", "dann-resnet50")}
+    assert {name: (config.epochs, config.batch) for name, config in shown.items()} == {
+        "dann": (9, 16), "dann-conv1d": (9, 16), "dann-resnet50": (8, 32),
+    }  # fmt: skip
+    with pytest.raises(LayersimError, match=r"unknown key 'dann-resnet'\. Did you mean 'dann-resnet50'"):
+        define("dann", OwnSettings({"dann-resnet": {}}))
+
+
 def test_a_methods_settings_come_from_flags_then_its_table_then_its_preset_then_train() -> None:
     tables = {"wccn": {"smoothing": 0.9, "dropout": 0.2}}
     plain = origins(define("wccn"))
@@ -126,8 +148,8 @@ def test_wrong_own_settings_are_refused_by_name() -> None:
 
 
 def test_settings_of_methods_that_there_are_not_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"--set: unknown key 'pa-atn'\. Did you mean 'pa'"):
-        define("cc", OwnSettings(flags={"pa-atn": {"weight": 1}}))
+    with pytest.raises(UsageError, match=r"--set: unknown key 'pa-atnn'\. Did you mean 'pa-atn'"):
+        define("cc", OwnSettings(flags={"pa-atnn": {"weight": 1}}))
     with pytest.raises(LayersimError, match=r"table \[train\]: unknown key 'wcn'\. Did you mean 'wccn'"):
         define("cc", OwnSettings({"wcn": {"smoothing": 0.1}}))
     with pytest.raises(UsageError, match=r"--preset: unknown key 'papr'\. Did you mean 'paper'"):

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 Run = Callable[..., tuple[int, str, str]]
 
 COMMANDS = [
-    "init", "corpus", "align", "extract", "rank", "train", "compare", "tune", "methods", "predict", "report",
-    "demo",
+    "init", "corpus", "align", "extract", "cache", "rank", "train", "compare", "tune", "methods", "predict",
+    "report", "demo",
 ]  # fmt: skip
 
 
@@ -24,7 +24,9 @@ def test_help_lists_the_commands_in_the_order_of_use(run_cli: Run, tmp_path: Pat
     assert (code, listed) == (0, COMMANDS)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "corpus check", "corpus import"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "corpus check", "corpus import", "cache status", "cache verify"]
+)
 def test_every_command_and_every_option_has_help(command: str) -> None:
     from layersim_cli.main import app
 
@@ -52,6 +54,8 @@ def test_a_command_outside_a_workspace_says_how_to_make_one_and_exits_1(run_cli:
     for command in (
         ["align"],
         ["extract"],
+        ["cache", "status"],
+        ["cache", "verify"],
         ["rank"],
         ["train"],
         ["compare"],

@@ -286,6 +286,43 @@ def test_two_comparisons_at_once_are_refused(
         run(workspace, methods=["cc"])
 
 
+def test_a_method_that_fails_stops_no_other_and_is_named(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace
+) -> None:
+    """la with a gamma that makes its loss infinite: cc is finished, and kept when that is mended."""
+    wild = {"train": {"gamma": 1e300}, "pairs": ["german:english"], "seeds": 1}
+    with pytest.raises(
+        LayersimError, match=r"2 methods on a pair failed:\n.*la.*german to english: .*loss is"
+    ):
+        run(workspace, methods=["la:2,3", "la:2", "cc"], **wild)
+    finished = {file.parent.parent.name for file in workspace.root.rglob("seed-0/run.json")}
+    assert finished == {"cc", *BASELINES}
+    before = bytes_below(workspace.root)
+    table = run(workspace, methods=["cc"], **wild).to_table()
+    assert "cc-std-all" in table
+    assert (
+        bytes_below(workspace.root).items()
+        >= {name: data for name, data in before.items() if "/la" not in name}.items()
+    )
+
+
+def test_methods_that_have_no_such_preset_are_named(
+    corpora: dict[str, CorpusFeatures], workspace: Workspace
+) -> None:
+    found = compare(
+        workspace,
+        resolve_settings(
+            CompareConfig, {"methods": ["cc", "la:2"], "seeds": 1, "jobs": 1, "bootstraps": 100}
+        ),
+        resolve_settings(TrainConfig, QUICK),
+        resolve_settings(RankConfig),
+        OwnSettings(preset="paper"),
+    )
+    (note,) = [note for note in found.tables["methods"].notes if note.startswith("preset paper")]
+    assert "cc" in note
+    assert "la:2" not in note
+
+
 def test_wrong_methods_and_corpora_are_said_before_anything_is_trained(
     corpora: dict[str, CorpusFeatures], workspace: Workspace
 ) -> None:

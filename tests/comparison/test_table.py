@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from layersim.comparison import cells
 from layersim.comparison.latex import escaped
 from layersim.comparison.table import Cell, Column, Row, RowGroup, Table, Versus
 
@@ -84,6 +89,30 @@ pa-avg & -- & 25.0 & -- \\
 \end{table}
 """
     )
+
+
+def test_latex_writes_every_sign_of_tables_and_notes_so_that_plain_latex_sets_it():
+    """Whatever `layersim.comparison` writes into titles, notes and cells beyond ASCII."""
+    folder = Path(cells.__file__).parent
+    written = {sign for file in folder.glob("*.py") for sign in file.read_text(encoding="utf-8")}
+    left = {sign for sign in written if not escaped(sign).isascii()}
+    assert not left
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
+def test_latex_sets_the_table(table, tmp_path):
+    noted = replace(table, notes=("UAR ≥ 50 %, p ≤ 0.05, γ = 0.1 & more_or_less",))
+    document = (
+        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
+        + noted.to_latex()
+        + "\\end{document}\n"
+    )
+    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_latex_escapes_every_character_that_is_a_command():

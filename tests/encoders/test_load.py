@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from layersim.encoders.checkpoint import EMBEDDED, find_checkpoint
 from layersim.encoders.load import load_encoder, refuse_broken_torchaudio
+from layersim.encoders.wavlm import ATTENTION
 from layersim.errors import LayersimError
 
 
@@ -39,6 +40,7 @@ def test_an_encoder_says_what_its_features_depend_on(tiny):
     assert description == {
         "checkpoint": "wavlm-stable", "revision": None, "weights_sha256": digest, "model_type": "wavlm",
         "layers": ["0", "1", "2", "3"], "stack": "encoder", "precision": "fp32", "max_seconds": 30.0,
+        "attention": ATTENTION,
     }  # fmt: skip
     assert (encoder.width, encoder.notes) == (16, ())
 

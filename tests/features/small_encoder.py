@@ -74,7 +74,7 @@ class SmallEncoder:
         return States(torch.from_numpy(np.concatenate(frames, axis=1)), counts, prompt)
 
 
-def extract_small(folder: Path, progress=lambda *_: None, **flags):
+def extract_small(folder: Path, progress=lambda *_: None, force: bool = False, **flags):
     """Extract the corpus that stands in ``folder`` into ``folder/cache``."""
     import pandas as pd
 
@@ -85,7 +85,7 @@ def extract_small(folder: Path, progress=lambda *_: None, **flags):
     phones = pd.read_csv(folder / "phones.csv", dtype={"utterance_id": str, "phone": str})
     return extract_corpus(
         read_manifest(folder / "manifest.csv"), folder, SmallEncoder(), folder / "cache",
-        resolve_settings(ExtractConfig, {"shard_size": 3, **flags}), phones, "arpabet", progress,
+        resolve_settings(ExtractConfig, {"shard_size": 3, **flags}), phones, "arpabet", progress, force,
     )  # fmt: skip
 
 

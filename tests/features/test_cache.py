@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -143,7 +144,20 @@ def test_other_provenance_is_refused_with_both_values(tmp_path):
 def test_shards_of_two_runs_do_not_make_one_cache(tmp_path):
     write(tmp_path, 0)
     write(tmp_path, 1, phone_set="sampa-de")
-    with pytest.raises(ProvenanceError, match="phone_set: the cache has 'sampa-de', asked for 'ipa'"):
+    write(tmp_path, 2)
+    with pytest.raises(
+        ProvenanceError,
+        match=r"part-00001.h5: is of another cache:\n  phone_set: this file has 'sampa-de', the other shards "
+        r"have 'ipa'\nDelete this file and run layersim extract again",
+    ):
+        FeatureCache.open(tmp_path)
+
+
+def test_a_shard_under_the_name_of_another_is_named(tmp_path):
+    for index in range(2):
+        write(tmp_path, index)
+    shutil.copy(tmp_path / "part-00001.h5", tmp_path / "part-00002.h5")
+    with pytest.raises(LayersimError, match=r"part-00002.h5: holds shard 1 \(of 0..2\).*Delete this file"):
         FeatureCache.open(tmp_path)
 
 

@@ -395,8 +395,26 @@ def test_a_limit_beyond_the_corpus_is_the_full_run(run):
 def test_another_recording_under_the_same_name_shows(run, corpus, write_tone):
     run()
     write_tone(corpus.folder / "audio/u02.wav", 0.5)
-    with pytest.raises(ProvenanceError, match="samples: the cache has"):
+    with pytest.raises(ProvenanceError) as caught:
         run()
+    assert "the recordings of 1 utterances are not those of these features" in str(caught.value)
+    assert "tones/u02: 0.260 s there, 0.500 s now (" in str(caught.value)
+    assert "make these shards anew: layersim extract --force" in str(caught.value)
+
+
+def test_force_makes_only_the_shards_of_exchanged_recordings_anew(run, corpus, small, write_tone):
+    run()
+    before = files(corpus.folder / "cache")
+    write_tone(corpus.folder / "audio/u04.wav", 0.5)
+    encoder = small.SmallEncoder()
+    run(encoder=encoder, force=True)
+    after = files(corpus.folder / "cache")
+    assert sum(encoder.batches) == 3
+    assert [name for name in before if before[name] != after[name]] == ["part-00001.h5"]
+    for file in (corpus.folder / "cache").iterdir():
+        file.unlink()
+    run()
+    assert files(corpus.folder / "cache") == after
 
 
 def test_a_changed_label_or_split_keeps_the_features_and_another_order_does_not(run, corpus):
@@ -434,7 +452,7 @@ def test_a_manifest_of_two_corpora_or_none_is_refused(run, corpus):
         run(manifest=corpus.manifest.head(0))
 
 
-def test_too_little_gpu_memory_says_which_setting_to_lower(run, small):
+def test_too_little_gpu_memory_for_a_single_utterance_is_an_error(run, small):
     import torch
 
     encoder = small.SmallEncoder()
@@ -444,6 +462,7 @@ def test_too_little_gpu_memory_says_which_setting_to_lower(run, small):
 
     encoder.encode = encode
     with pytest.raises(
-        LayersimError, match=r"too little memory for a batch of 1 utterances.*batch_seconds = 1"
+        LayersimError,
+        match=r"tones/u02: the GPU has too little memory for this one utterance of 0.3 s\. What",
     ):
         run(encoder=encoder)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from layersim.errors import ClaimedError, ProvenanceError
 
 SCRIPT = Path(__file__).with_name("small_encoder.py")
 
@@ -45,7 +49,9 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
     assert list(expected) == [f"part-{index:05d}.h5" for index in range(4)]
     cache = corpus.folder / "cache"
 
-    finished = []  # what a kill leaves: whole shards, and a temporary file where one was being made
+    # what a kill leaves: whole shards, and a temporary file where one was being made; from the second moment
+    # on there may be another, of the shard that is computed while the one before is written
+    finished = []
     for moment, count in [
         ("encoding", 2), ("after renaming", 1), ("before writing", 1), ("before flushing", 1),
         ("before renaming", 2),
@@ -56,7 +62,12 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
         assert whole == {name: expected[name] for name in whole}
         finished.append((len(whole), len(left) - len(whole)))
         assert not (cache / "run.json").exists()
-    assert finished == [(0, 1), (1, 0), (1, 1), (1, 1), (2, 1)]
+    # Whole shards, then claims and files that are being written, of the shard that is computed and of the
+    # one before it, which may still be on its way to the disk.
+    assert [whole for whole, _ in finished] == [0, 1, 1, 1, 2]
+    assert all(
+        least <= begun <= least + 2 for least, (_, begun) in zip((2, 1, 2, 2, 2), finished, strict=True)
+    )
 
     small.extract_small(corpus.folder)
     assert contents(cache) == expected
@@ -64,26 +75,56 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
 
 
 @pytest.mark.slow
-def test_a_second_worker_leaves_the_shard_of_a_living_one_alone_and_takes_it_over_at_the_end(
-    tmp_path, make_corpus, small
+def test_a_second_extract_leaves_the_shard_of_a_living_one_alone_and_makes_it_when_that_dies(
+    tmp_path, make_corpus, small, monkeypatch, caplog
 ):
+    monkeypatch.setattr("layersim.features.workers.LOOK_EVERY", 0.02)
     corpus, undisturbed = make_corpus(tmp_path / "shared"), make_corpus(tmp_path / "whole")
     small.extract_small(undisturbed.folder)
+    expected = contents(undisturbed.folder / "cache")
     cache = corpus.folder / "cache"
     worker = begin(corpus.folder, "encoding", 2)  # holds shard 0
+    seen: list[set[str]] = []
+
+    def look(label: str, done: float, total: float) -> None:
+        if label.startswith("extracting"):
+            seen.append({file.name for file in cache.glob("part-*.h5")})
+            if seen.count(seen[-1]) > 3 and len(seen[-1]) == 3 and worker.poll() is None:
+                kill(worker)  # nothing is left to do but to wait for it
+
     try:
-        order: list[set[str]] = []
-
-        def look(label: str, done: float, total: float) -> None:
-            if label.startswith("extracting"):
-                order.append({file.name for file in cache.glob("part-*.h5")})
-
         small.extract_small(corpus.folder, look)
     finally:
+        if worker.poll() is None:
+            kill(worker)
+    assert {"part-00001.h5", "part-00002.h5", "part-00003.h5"} in seen  # before shard 0
+    assert {file.name: file.read_bytes() for file in cache.iterdir() if file.name != "run.json"} == expected
+    name = f"process {worker.pid} on "
+    assert f"another extract is at work on this cache: {name}" in caplog.text
+    assert f"waiting for 1 shards that others are making: {name}" in caplog.text
+
+
+@pytest.mark.slow
+def test_force_does_not_take_from_a_living_extract_what_it_makes(tmp_path, make_corpus, small):
+    corpus = make_corpus(tmp_path)
+    worker = begin(corpus.folder, "encoding", 5)  # has made shard 0, holds shard 1
+    before = contents(corpus.folder / "cache")
+    try:
+        who = rf"process {worker.pid} on {re.escape(platform.node())}, since 20"
+        with pytest.raises(
+            ClaimedError, match=rf"--force would remove what another extract is making.*{who}"
+        ):
+            small.extract_small(corpus.folder, force=True, store="frames")
+        with pytest.raises(ProvenanceError, match="store: the cache has 'pooled', asked for 'frames'"):
+            small.extract_small(corpus.folder, store="frames")
+        (corpus.folder / "cache/part-00000.h5").unlink()
+        with pytest.raises(ClaimedError, match=rf"making this cache with other settings: {who}"):
+            small.extract_small(corpus.folder, store="frames")
+        assert contents(corpus.folder / "cache").items() <= before.items()
+    finally:
         kill(worker)
-    assert {"part-00001.h5", "part-00002.h5", "part-00003.h5"} in order  # before shard 0
-    small.extract_small(corpus.folder)  # a later start sweeps what the killed worker left
-    assert contents(cache) == contents(undisturbed.folder / "cache")
+    small.extract_small(corpus.folder, force=True, store="frames")
+    assert len(contents(corpus.folder / "cache")) == 4
 
 
 def test_an_interrupted_run_removes_its_own_temporary_file(tmp_path, make_corpus, small):

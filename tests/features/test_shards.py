@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layersim.errors import LayersimError
+from layersim.errors import ClaimedError, LayersimError
 from layersim.features import shards
 from layersim.features.shards import MiddleRows, PhoneRows, ShardRows, ShardWriter
 
@@ -99,30 +99,57 @@ def test_the_file_and_its_name_are_flushed_before_and_after_the_rename(tmp_path,
     assert done[2] == str(tmp_path)
 
 
-def test_left_overs_of_dead_processes_go_and_claims_of_living_ones_stay(tmp_path):
-    host = shards._host()
-    living = tmp_path / f"part-00001.h5.{host}-{os.getppid()}.tmp"
-    own = tmp_path / f"part-00002.h5.{host}-{os.getpid()}.tmp"
-    dead = tmp_path / f"part-00003.h5.{host}-{2**22 + 1}.tmp"  # above the largest process number of Linux
-    remote, gone = tmp_path / "part-00004.h5.elsewhere-7.tmp", tmp_path / "part-00005.h5.elsewhere-7.tmp"
-    other = tmp_path / "notes.txt"
-    for file in (living, own, dead, remote, gone, other):
-        file.touch()
-    os.utime(gone, (0, 0))
-    claimed = [index for index in range(6) if shards.claimed_elsewhere(tmp_path, index)]
-    assert claimed == [1, 4]
+def test_temporary_files_go_unless_they_are_those_of_a_claim(tmp_path):
+    with ShardWriter(tmp_path, 1, 9, {}):
+        held = set(tmp_path.iterdir())
+        assert len(held) == 2  # the claim, and what is being written
+        for name in ("part-00001.h5.0123456789abcdef.tmp", "part-00002.h5.elsewhere-7.tmp", "notes.txt"):
+            (tmp_path / name).touch()
+        (tmp_path / ".run.json.7.tmp").touch()
+        shards.remove_left_overs(tmp_path)
+        assert set(tmp_path.iterdir()) == {*held, tmp_path / "notes.txt", tmp_path / ".run.json.7.tmp"}
+    os.utime(tmp_path / ".run.json.7.tmp", (0, 0))
     shards.remove_left_overs(tmp_path)
-    assert set(tmp_path.iterdir()) == {living, remote, other}
+    assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"]
+
+
+def test_a_shard_that_is_being_written_is_refused_to_others_and_says_who_writes_it(tmp_path):
+    with (
+        ShardWriter(tmp_path, 1, 9, {}),
+        pytest.raises(ClaimedError, match=rf"part-00001.h5: process {os.getpid()} on .* is writing it"),
+        ShardWriter(tmp_path, 1, 9, {}),
+    ):
+        raise AssertionError("two writers of one file")
+    with ShardWriter(tmp_path, 1, 9, {}):
+        pass
+
+
+def test_who_was_taken_for_dead_does_not_replace_what_its_successor_makes(tmp_path):
+    with ShardWriter(tmp_path, 0, 1, {}) as slow:
+        (tmp_path / "part-00000.h5.claim").unlink()
+        with ShardWriter(tmp_path, 0, 1, {}) as successor:
+            with pytest.raises(ClaimedError, match=r"part-00000.h5: process .* has taken it over"):
+                slow.finish(rows(5, None, seed=1))
+            successor.finish(rows(5, None, seed=2))
+    with h5py.File(tmp_path / "part-00000.h5") as shard:
+        np.testing.assert_array_equal(shard["utterance/mean"][:], rows(5, None, seed=2).mean)
+    assert [file.name for file in tmp_path.iterdir()] == ["part-00000.h5"]
 
 
 def test_a_file_that_is_no_shard_says_what_to_do(tmp_path):
     (tmp_path / "part-00000.h5").write_bytes(b"not HDF5")
-    with pytest.raises(LayersimError, match="Delete this file and run layersim extract again"):
-        shards.open_shard(tmp_path / "part-00000.h5")
+    with (
+        pytest.raises(LayersimError, match="Delete this file and run layersim extract again"),
+        shards.open_shard(tmp_path / "part-00000.h5"),
+    ):
+        pass
     with h5py.File(tmp_path / "part-00001.h5", "w"):
         pass
-    with pytest.raises(LayersimError, match="is not a layersim cache"):
-        shards.open_shard(tmp_path / "part-00001.h5")
+    with (
+        pytest.raises(LayersimError, match="is not a layersim cache"),
+        shards.open_shard(tmp_path / "part-00001.h5"),
+    ):
+        pass
 
 
 @given(utterances=st.integers(0, 500), size=st.integers(1, 100))

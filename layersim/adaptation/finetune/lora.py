@@ -11,7 +11,6 @@ Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import MethodType
 from typing import Any
 
 import torch
@@ -50,7 +49,6 @@ def add_lora(encoder: TrainableEncoder, config: FinetuneConfig) -> tuple[str, ..
     model: Any = encoder.model
     wanted = config.lora_targets or TARGETS.get(model.config.model_type, USUAL_TARGETS)
     names = _find_targets(encoder, wanted)
-    _mend_attention(encoder.body.blocks[: encoder.top])
     settings = peft.LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
@@ -145,32 +143,3 @@ def _find_targets(encoder: TrainableEncoder, wanted: Sequence[str]) -> tuple[str
 
 def _has_adapter(module: Any) -> bool:
     return hasattr(module, "get_delta_weight") and ADAPTER in getattr(module, "lora_A", {})
-
-
-def _mend_attention(blocks: Sequence[nn.Module]) -> None:
-    """Make WavLM's attention call its projections, whose weights it otherwise reads past any adapter."""
-    for block in blocks:
-        for module in block.modules():
-            attention: Any = module
-            if hasattr(attention, "torch_multi_head_self_attention"):
-                attention.torch_multi_head_self_attention = MethodType(_wavlm_attention, attention)
-
-
-def _wavlm_attention(
-    self: Any, hidden_states: Tensor, attention_mask: Tensor | None, gated_position_bias: Tensor
-) -> tuple[Tensor, None]:
-    """What transformers' WavLM computes with `multi_head_attention_forward`, by way of the projections.
-
-    Scores are ``q k / sqrt(d)`` plus the gated position bias; padded keys get none.
-    """
-    batch, frames, _ = hidden_states.shape
-    query, key, value = (
-        project(hidden_states).view(batch, frames, self.num_heads, self.head_dim).transpose(1, 2)
-        for project in (self.q_proj, self.k_proj, self.v_proj)
-    )  # (B, heads, T, d)
-    bias = gated_position_bias.view(batch, self.num_heads, frames, frames).to(query.dtype)
-    if attention_mask is not None:
-        bias = bias.masked_fill(attention_mask.ne(1)[:, None, None, :], float("-inf"))
-    dropout = self.dropout if self.training else 0.0
-    mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
-    return self.out_proj(mixed.transpose(1, 2).reshape(batch, frames, self.embed_dim)), None

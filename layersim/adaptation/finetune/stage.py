@@ -199,7 +199,10 @@ def _loader(
         place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         if place == "cuda" and processes.size > 1:  # each process has a GPU of its own
             place = f"cuda:{processes.local}"
-        encoder = load_encoder(checkpoint, device=place, max_seconds=described["max_seconds"])
+        encoder = load_encoder(
+            checkpoint, device=place, max_seconds=described["max_seconds"],
+            whisper_window=described.get("whisper_window", "full"),
+        )  # fmt: skip
         if encoder.weights_sha256 != described["weights_sha256"]:
             raise LayersimError(
                 f"{checkpoint}: its weights (sha256 {encoder.weights_sha256[:12]}...) are not those that the "

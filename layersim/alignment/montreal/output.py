@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +11,7 @@ from layersim.alignment.aligned import Alignment, Failure, Recording
 from layersim.alignment.montreal.corpus import Entry
 from layersim.alignment.pronunciation.transcript import compose, is_han, tokens
 from layersim.alignment.segments import WORD_TIERS, choose_tier, clean_segments, cut_at, phone_kind, word_kind
+from layersim.alignment.text import read_text, table_rows
 from layersim.alignment.textgrid import read_tiers
 from layersim.errors import LayersimError
 
@@ -66,17 +67,35 @@ def read_unknown_words(validation: Path) -> dict[str, int]:
     """Read which words the dictionary lacks, from what ``mfa validate`` lists."""
     counts: Counter[str] = Counter()
     for file in sorted(validation.glob("oov_counts_*.txt")):
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in read_text(file).splitlines():
             word, _, count = line.rpartition("\t")
-            if word and count.isdigit():
+            if word and re.fullmatch("[0-9]{1,18}", count):
                 counts[word] += int(count)
     return dict(counts.most_common())
 
 
 def read_likelihoods(file: Path) -> dict[str, float]:
-    """Read each utterance's log-likelihood per frame; none where MFA wrote none."""
+    """Read each utterance's log-likelihood per frame; none where MFA wrote none.
+
+    Raises
+    ------
+    LayersimError
+        If the file is no table, or has what is no number.
+    """
     if not file.is_file():
         return {}
-    with file.open(encoding="utf-8", newline="") as stream:
-        rows = [(row.get("file", ""), row.get(_LIKELIHOOD) or "") for row in csv.DictReader(stream)]
-    return {name: float(value) for name, value in rows if name and value}
+    rows = table_rows(read_text(file), str(file))
+    header = next(rows, [])
+    if "file" not in header or _LIKELIHOOD not in header:
+        return {}
+    name, value = header.index("file"), header.index(_LIKELIHOOD)
+    found = {}
+    for number, row in enumerate(rows, start=2):
+        if len(row) > max(name, value) and row[name] and row[value]:
+            try:
+                found[row[name]] = float(row[value])
+            except ValueError:
+                raise LayersimError(
+                    f"{file}, row {number}: {row[value][:40]!r} is no log-likelihood. Delete the file."
+                ) from None
+    return found

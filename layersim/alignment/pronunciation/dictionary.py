@@ -45,6 +45,7 @@ _TONE_LETTERS = re.compile(r"[˥˦˧˨˩]+")
 _TONE_DIGITS = re.compile(r"(?<=[^\W\d_])[1-5]$")
 _PARTS = (re.compile(r"'?[^'-]+"), re.compile(r"[^'-]+'?"))  # kid 's; l' homme
 _KNOWN_ENOUGH = 0.9  # share of the phones that a phone set must know to be the dictionary's
+_LONGEST_LINE = 10_000  # characters; composing them can take as many steps as their square
 _MOST_IN_PARTS = 8  # pronunciations of a word put together from parts
 
 Phones = tuple[str, ...]
@@ -143,6 +144,9 @@ def read_dictionary(file: Path) -> Dictionary:
     faults = []
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         if not line.strip() or line.startswith(";;;"):
+            continue
+        if len(line) > _LONGEST_LINE:
+            faults.append(f"row {number}: has {len(line)} characters, which are no word and its phones")
             continue
         if line[0].isspace():
             faults.append(f"row {number}: {line.strip()!r} has no word before its phones")

@@ -7,7 +7,7 @@ on with the shards that are missing and ends with the bytes that it would have h
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,21 +16,25 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
-from layersim.corpus.manifest import read_manifest
-from layersim.errors import AudioError, LayersimError, ProvenanceError, summarise_faults
+from layersim.corpus.recordings import read_corpus_manifest
+from layersim.errors import AudioError, ClaimedError, LayersimError, ProvenanceError, summarise_faults
 from layersim.features.acoustic.sets import AcousticSet, SetName, acoustic_set
 from layersim.features.acoustic.store import AcousticCache, acoustic_folder, describe_request, name_command
 from layersim.features.cache import Vectors
-from layersim.features.preparation import Clip, CorpusJob, prepare_corpus
-from layersim.features.resume import is_otherwise, refuse_other_shards
-from layersim.features.shards import (
-    AcousticRows,
-    ShardWriter,
-    clear,
-    part_file,
-    remove_left_overs,
-    shard_ranges,
+from layersim.features.failures import (
+    SHOWN,
+    Failure,
+    failure_lines,
+    failure_note,
+    list_failures,
+    refuse_empty,
+    write_failures,
 )
+from layersim.features.preparation import Clip, CorpusJob, prepare_corpus
+from layersim.features.shard_heads import refuse_other_shards
+from layersim.features.shards import AcousticRows, FailedRows, ShardWriter, shard_ranges
+from layersim.features.standing import is_finished, refuse_exchanged
+from layersim.features.workers import at_work
 from layersim.provenance import write_run
 from layersim.settings import StageConfig, resolve_settings, setting
 from layersim.workspace import Progress, Workspace, no_progress
@@ -58,10 +62,15 @@ class AcousticResult:
     computed: int  # utterances that this run computed; 0 where everything was there
     elapsed_seconds: float
     notes: list[str] = field(default_factory=list)
+    failed: int = 0  # utterances that have no features; all are listed in ``failed.csv`` beside the store
+    failures: list[Failure] = field(default_factory=list)  # the first of them
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, JSON-ready."""
-        return {**vars(self), "folder": str(self.folder), "shape": list(self.shape)}
+        failures = [failure._asdict() for failure in self.failures]
+        return {
+            **vars(self), "folder": str(self.folder), "shape": list(self.shape), "failures": failures,
+        }  # fmt: skip
 
     def to_table(self) -> str:
         """Return one line, and a line per thing to know."""
@@ -71,7 +80,9 @@ class AcousticResult:
             f"{self.corpus}: {self.utterances:,} utterances ({self.hours:.2f} h), {self.set_name} ({size}) "
             f"-> {self.folder}, {speed}"
         )
-        return "\n".join([line, *(f"  {note}" for note in self.notes)])
+        return "\n".join(
+            [line, *(f"  {note}" for note in self.notes), *failure_lines(self.failures, self.failed)]
+        )
 
 
 def extract_acoustic(
@@ -80,6 +91,7 @@ def extract_acoustic(
     corpora: Sequence[str] | None = None,
     progress: Progress = no_progress,
     force: bool = False,
+    keep_going: bool = False,
     *,
     n_jobs: int = -1,
     shard_size: int | None = None,
@@ -96,6 +108,8 @@ def extract_acoustic(
         Gets seconds of audio, done and in all, as ``extracting SET of NAME``; files as ``checking NAME``.
     force : bool
         Replace features that were made otherwise; those of the same provenance are kept.
+    keep_going : bool
+        Leave out recordings that cannot be used, as `layersim.features.extract.extract` does.
     n_jobs : int
         Processes; -1: as many as cores. The numbers and their order do not depend on it.
     shard_size : int, optional
@@ -120,7 +134,9 @@ def extract_acoustic(
     if not names:
         raise LayersimError(f"{workspace.root}: the workspace has no corpus. Add one: layersim init.")
     features.versions()  # a missing library is said before recordings are read
-    jobs = {name: _prepare(workspace, name, settings.config.shard_size, progress) for name in names}
+    jobs = {
+        name: _prepare(workspace, name, settings.config.shard_size, keep_going, progress) for name in names
+    }
     provenances = {
         name: describe_request(job, features, settings.config.shard_size) for name, job in jobs.items()
     }
@@ -129,20 +145,29 @@ def extract_acoustic(
         try:
             if not force:
                 refuse_other_shards(folders[name], provenances[name])
+                refuse_exchanged(jobs[name], folders[name])
         except ProvenanceError as error:
             raise ProvenanceError(name_command(str(error), set_name)) from None
     results = []
     for name in names:
         job, folder, provenance = jobs[name], folders[name], provenances[name]
-        remove_left_overs(folder)
-        if force and is_otherwise(folder, provenance):
-            clear(folder)
         began = time.monotonic()
-        computed = _make_missing(job, features, folder, provenance, progress, n_jobs)
+        with at_work(folder, provenance, force) as others:
+            if others:  # one takes all cores: two would not be faster
+                raise ClaimedError(
+                    f"{folder}: these features are being made by {others[0]}. Wait until it has ended, or "
+                    "stop it."
+                )
+            computed = _make_missing(job, features, folder, provenance, progress, n_jobs)
         cache = AcousticCache.open(folder, provenance)
+        failures = list_failures(job.manifest, cache)
+        write_failures(folder, failures)
+        refuse_empty(name, cache, failures)
+        notes = [*job.notes, *filter(None, [failure_note(job.manifest, cache)])]
         result = AcousticResult(
-            name, features.name, folder, len(cache), job.seconds / 3600, cache.shape, computed,
-            time.monotonic() - began, job.notes,
+            name, features.name, folder, len(cache), cache.provenance["samples"] / SAMPLE_RATE / 3600,
+            cache.shape, computed, time.monotonic() - began,
+            [name_command(note, set_name) for note in notes], len(failures), failures[:SHOWN],
         )  # fmt: skip
         if computed or not (folder / "run.json").exists():
             write_run(
@@ -152,17 +177,15 @@ def extract_acoustic(
     return results
 
 
-def _prepare(workspace: Workspace, name: str, shard_size: int, progress: Progress) -> CorpusJob:
+def _prepare(
+    workspace: Workspace, name: str, shard_size: int, keep_going: bool, progress: Progress
+) -> CorpusJob:
     """Read one corpus's manifest and the headers of its recordings."""
     entry = workspace.corpus(name)
-    manifest = read_manifest(entry.manifest)
-    if others := sorted(set(manifest["corpus"]) - {name}):
-        raise LayersimError(
-            f"{entry.manifest}: holds rows of corpus {', '.join(others)}; expected {name} only."
-        )
+    manifest = read_corpus_manifest(name, entry)
     job, faults = prepare_corpus(
         manifest, entry.audio_root, None, limit=None, seed=0, store="pooled", shard_size=shard_size,
-        progress=progress,
+        keep_going=keep_going, progress=progress,
     )  # fmt: skip
     if job is None:
         _refuse(name, faults, "Nothing was computed.")
@@ -178,41 +201,46 @@ def _make_missing(
     progress: Progress,
     n_jobs: int,
 ) -> int:
-    """Compute every shard that is not there; return the number of utterances that this took."""
+    """Compute every shard that is not finished; return the number of utterances that this took."""
     shards = shard_ranges(len(job.clips), provenance["shard_size"])
-    pending = [index for index in range(len(shards)) if not part_file(folder, index).exists()]
-    todo = [job.clips[row] for index in pending for row in shards[index]]
+    pending = [index for index in range(len(shards)) if not is_finished(job, folder, index)]
+    todo = [job.clips[row] for index in pending for row in shards[index] if row not in job.unusable]
     done, label = job.seconds - sum(clip.samples for clip in todo) / SAMPLE_RATE, "extracting"
     faults: list[str] = []
     computed = _compute_all(features, todo, n_jobs)
     for index in pending:
         clips = [job.clips[row] for row in shards[index]]
         values = np.empty((len(clips), *features.shape), dtype=np.float32)
-        own: list[str] = []
+        own: dict[int, str] = {}
         with ShardWriter(folder, index, len(shards), provenance) as writer:
             for place, clip in enumerate(clips):
                 progress(f"{label} {features.name} of {job.corpus}", done, job.seconds)
-                found = next(computed)
+                fault = job.unusable.get(shards[index].start + place)
+                found = next(computed) if fault is None else fault
                 if isinstance(found, str):
-                    own.append(found)
+                    own[place] = found
                 else:
                     values[place] = found
-                writer.keep_claim()
                 done += clip.samples / SAMPLE_RATE
-            if not own:
-                writer.finish(_rows(features, clips, values))
-        faults += own
+            if job.keep_going or not own:
+                writer.finish(_rows(features, clips, values, own))
+        if not job.keep_going:
+            faults += own.values()
     progress(f"{label} {features.name} of {job.corpus}", job.seconds, job.seconds)
     _refuse(job.corpus, faults, "The shards without such recordings are kept.")
     return len(todo)
 
 
-def _rows(features: AcousticSet, clips: Sequence[Clip], values: Vectors) -> AcousticRows:
+def _rows(
+    features: AcousticSet, clips: Sequence[Clip], values: Vectors, failed: Mapping[int, str]
+) -> AcousticRows:
+    kept = [place for place in range(len(clips)) if place not in failed]
     return AcousticRows(
-        utterance=[clip.key for clip in clips],
-        samples=np.array([clip.samples for clip in clips]),
-        frames=np.array([features.frames(clip.samples) for clip in clips]),
-        values=values,
+        utterance=[clips[place].key for place in kept],
+        samples=np.array([clips[place].samples for place in kept], dtype=np.int64),
+        frames=np.array([features.frames(clips[place].samples) for place in kept], dtype=np.int64),
+        values=values[kept],
+        failed=FailedRows.of({place: (clips[place].key, reason) for place, reason in failed.items()}),
     )
 
 

@@ -83,7 +83,7 @@ def describe_request(job: CorpusJob, features: AcousticSet, shard_size: int) -> 
     LayersimError
         If a library that they need is not installed.
     """
-    kept = ("selection", "manifest_sha256", "samples", "sample_rate", "dtype", "phone_set")
+    kept = ("selection", "manifest_sha256", "sample_rate", "dtype", "phone_set")
     return {
         **{name: job.provenance[name] for name in kept},
         "acoustic_version": ACOUSTIC_VERSION,
@@ -116,7 +116,7 @@ def open_acoustic(workspace: Workspace, corpus_name: str, set_name: str) -> Corp
     }  # fmt: skip
     try:
         cache = AcousticCache.open(folder, expected)
-        return join_manifest(corpus_name, entry.manifest, cache)
+        return join_manifest(corpus_name, entry, cache)
     except StageMissingError as error:
         raise StageMissingError(f"{corpus_name}: {name_command(str(error), set_name)}") from None
     except ProvenanceError as error:

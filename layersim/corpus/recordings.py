@@ -1,0 +1,45 @@
+"""From a corpus's table in ``layersim.toml`` to its manifest and its files: the one way there.
+
+A manifest may come from someone else, so its paths decide what is opened only below the audio root: one that
+is absolute or has ``..`` is refused when the manifest is read, unless ``outside_audio_root = true`` stands in
+the corpus's table. What is looked at is the path's text. Links are followed, the root itself may be one, and
+so may files and folders in it: whoever made the root made them, and links to a disk elsewhere are how corpora
+are shared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from layersim.corpus.manifest import read_manifest
+from layersim.errors import LayersimError
+from layersim.workspace import CorpusEntry
+
+
+def read_corpus_manifest(name: str, entry: CorpusEntry) -> pd.DataFrame:
+    """Read and check the manifest of one corpus.
+
+    Raises
+    ------
+    ManifestError
+        As `layersim.corpus.manifest.read_manifest`.
+    LayersimError
+        If it holds another corpus's rows.
+    """
+    manifest = read_manifest(entry.manifest, entry.outside_audio_root)
+    if others := sorted(set(manifest["corpus"]) - {name}):
+        raise LayersimError(
+            f"{entry.manifest}: holds rows of corpus {', '.join(others)}; expected {name} only."
+        )
+    return manifest
+
+
+def audio_file(audio_root: Path, path: str) -> Path:
+    """Return the file that a manifest's ``path`` names; the manifest has been checked.
+
+    >>> audio_file(Path("corpora/emodb"), "wav/03a01Fa.wav").as_posix()
+    'corpora/emodb/wav/03a01Fa.wav'
+    """
+    return audio_root / path

@@ -1,0 +1,58 @@
+"""The caches of a workspace, whatever state they are in: of its encoders, and of acoustic features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from layersim.workspace import Workspace, encoder_slug
+
+
+@dataclass(frozen=True)
+class CacheFolder:
+    """Where one corpus's features are or will be."""
+
+    corpus: str
+    features: str  # the encoder's name in paths, or the set of acoustic features
+    folder: Path
+    manifest: Path
+    command: str  # that makes it
+
+    def advise(self, message: str) -> str:
+        """Let a message that advises ``layersim extract`` advise the command that makes this cache."""
+        return message.replace("layersim extract", self.command)
+
+
+def find_caches(
+    workspace: Workspace, corpora: Sequence[str] | None = None, encoder: str | None = None
+) -> list[CacheFolder]:
+    """List the caches of a workspace, by corpus, then by encoder or set.
+
+    Parameters
+    ----------
+    corpora : sequence of str, optional
+        Their names; None: all of the workspace.
+    encoder : str, optional
+        Only this encoder's; None: those of all, and acoustic features.
+
+    Raises
+    ------
+    LayersimError
+        If the workspace has no corpus of a name.
+    """
+    found = []
+    for name in workspace.corpora if corpora is None else corpora:
+        manifest = workspace.corpus(name).manifest
+        named = encoder or workspace.encoder
+        slugs = {encoder_slug(named)} if named else set()
+        if encoder is None:
+            slugs |= {folder.parent.name for folder in workspace.root.glob(f"cache/*/{name}")}
+        for slug in sorted(slugs):
+            folder = workspace.root / "cache" / slug / name
+            found.append(CacheFolder(name, slug, folder, manifest, "layersim extract"))
+        for folder in sorted(workspace.root.glob(f"acoustic/*/{name}")) if encoder is None else []:
+            features = folder.parent.name
+            command = f"layersim extract --acoustic {features}"
+            found.append(CacheFolder(name, features, folder, manifest, command))
+    return found
