@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -72,10 +73,15 @@ def train(
     as_json: Json = False,
     force: Force = False,
 ) -> None:
-    """Train on the labelled source, tied to the unlabelled target at the anchored layers."""
+    """Train on the labelled source, tied to the unlabelled target at the anchored layers.
+
+    On several processes: torchrun --nproc-per-node 8 $(which layersim) train ...
+    """
+    from layersim.adaptation.distributed import join_processes
     from layersim.adaptation.opening import own_settings
     from layersim.adaptation.train import TrainConfig
     from layersim.adaptation.train import train as train_stage
+    from layersim.workspace import no_progress
 
     workspace = find_workspace(encoder)
     flags = given(
@@ -88,17 +94,24 @@ def train(
     own = replace(own_settings(workspace), flags=method_settings(set_), preset=preset)
     if device is not None and finetune is None:
         raise typer.BadParameter("--device goes with --finetune; small networks are trained on the CPU.")
-    with StderrProgress() as progress:
+    with join_processes() as processes, StderrProgress() as bar:
+        progress = bar if processes.leads else no_progress
+        if not processes.leads:  # one says it for all
+            logging.getLogger("layersim").setLevel(logging.ERROR)
         if finetune is None:
-            result = train_stage(workspace, settings, first, second, own=own, progress=progress, force=force)
+            result = train_stage(
+                workspace, settings, first, second, own=own, progress=progress, force=force,
+                processes=processes,
+            )  # fmt: skip
         else:
             from layersim.adaptation.finetune.stage import finetune as finetune_stage
 
             result = finetune_stage(
                 workspace, settings, first, second, finetune, own=own, device=device or "auto",
-                progress=progress, force=force,
+                progress=progress, force=force, processes=processes,
             )  # fmt: skip
-    show(result, as_json)
+        if processes.leads:
+            show(result, as_json)
 
 
 @app.command()

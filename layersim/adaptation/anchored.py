@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
-from layersim.adaptation.coral import coral_loss, coral_noise_floor
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
+from layersim.adaptation.checkpoint import Checkpoint
+from layersim.adaptation.coral import coral_noise_floor, summed_coral
 from layersim.adaptation.data import MINIMUM_SOURCE
+from layersim.adaptation.distributed import ALONE, Processes, SharedDropout, cross_entropy
 from layersim.adaptation.loop import VALIDATION, require_finite, run_epochs, source_validation
 from layersim.adaptation.network import AnchoredClassifier
 from layersim.adaptation.settings import TrainConfig
@@ -34,6 +36,8 @@ def learn_anchored(
     progress: Progress = no_progress,
     *,
     with_target: bool = True,
+    kept: Checkpoint | None = None,
+    processes: Processes = ALONE,
 ) -> Learned:
     """Train an `AnchoredClassifier` on all layers of the task's features, (N, K, 2D).
 
@@ -43,6 +47,10 @@ def learn_anchored(
     ----------
     with_target : bool
         False: cross-entropy alone.
+    kept : Checkpoint, optional
+        Where epochs are kept, so that a killed training goes on.
+    processes : Processes
+        Those that share every batch; all call this alike. But for rounding the numbers are those of one.
 
     Returns
     -------
@@ -56,7 +64,7 @@ def learn_anchored(
     ValueError
         If a side has fewer than 2 rows, the source fewer than 4, or a label is not a class.
     LayersimError
-        If the loss stops being finite.
+        If the loss stops being finite, or there are more processes than rows in a batch.
     """
     source, target = task.source, task.target
     batch = min(config.batch, len(source), len(target))
@@ -65,17 +73,19 @@ def learn_anchored(
             f"the source must have at least {MINIMUM_SOURCE} rows and the target 2, got {len(source)} and "
             f"{len(target)}"
         )
+    processes.require(batch)
     truth = class_numbers(source.emotions, task.classes)
     weights = class_weights(truth, len(task.classes)) if config.class_weights == "balanced" else None
-    loss_function = nn.CrossEntropyLoss(weight=weights)
     own_seed, source_seed, target_seed, floor_seed = streams(seed, 4)
-    source_order = batches(len(source), batch, source_seed)
-    target_order = batches(len(target), batch, target_seed)
+    source_order = Batches(len(source), batch, source_seed)
+    target_order = Batches(len(target), batch, target_seed)
     floor_draws = torch.Generator().manual_seed(floor_seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(own_seed)
         _, layers, width = source.features.shape
         network = AnchoredClassifier(layers, width, len(task.classes), config.projection, config.dropout)
+        if processes.size > 1:
+            network.dropout = SharedDropout(config.dropout, batch, processes)
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -83,21 +93,25 @@ def learn_anchored(
         def step(epoch: int) -> dict[str, float]:
             losses = []
             for _ in range(len(source) // batch):
-                chosen = next(source_order)
+                chosen = processes.share(next(source_order))
                 projected = network.project(source.features[chosen])
-                cross_entropy = loss_function(network.classify(projected), truth[chosen])
-                loss, coral = cross_entropy, torch.tensor(math.nan)
+                entropy = cross_entropy(network.classify(projected), truth[chosen], weights, processes)
+                loss, coral = entropy, torch.tensor(math.nan)
                 if with_target:
-                    coral = _coral(projected, network.project(target.features[next(target_order)]), config)
-                    loss = cross_entropy + config.gamma * coral
+                    others = network.project(target.features[processes.share(next(target_order))])
+                    coral = summed_coral(projected, others, config.coral, processes)
+                    loss = entropy + config.gamma * coral
                 require_finite(loss, epoch, config)
                 optimiser.zero_grad()
                 loss.backward()
+                processes.average_gradients(network.parameters())
                 optimiser.step()
-                losses.append((float(cross_entropy.detach()), float(coral.detach())))
-            entropy, coral_mean = (math.fsum(column) / len(losses) for column in zip(*losses, strict=True))
+                losses.append((float(entropy.detach()), float(coral.detach())))
+            entropy_mean, coral_mean = (
+                math.fsum(column) / len(losses) for column in zip(*losses, strict=True)
+            )
             floor = _floor(network, source.features, batch, config, floor_draws) if with_target else math.nan
-            row = (entropy, coral_mean, config.gamma * coral_mean, floor)
+            row = (entropy_mean, coral_mean, config.gamma * coral_mean, floor)
             return dict(zip(CURVES[1:5], row, strict=True))
 
         fit = run_epochs(
@@ -109,14 +123,13 @@ def learn_anchored(
             config.epochs,
             config.patience,
             progress,
-        )
+            moving={
+                "optimiser": optimiser, "source": source_order, "target": target_order, "floor": floor_draws
+            },
+            kept=kept,
+            processes=processes,
+        )  # fmt: skip
     return Learned(probabilities_of(network), fit.curves, fit.best_epoch, network=network)
-
-
-def _coral(source: Tensor, target: Tensor, config: TrainConfig) -> Tensor:
-    """Sum over layers of the CORAL losses of projected batches, each (B, K, projection)."""
-    layers = range(source.shape[1])
-    return torch.stack([coral_loss(source[:, k], target[:, k], config.coral) for k in layers]).sum()
 
 
 def _floor(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,20 +15,50 @@ def streams(seed: int, count: int) -> list[int]:
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(count, np.uint32)]
 
 
-def batches(rows: int, batch: int, seed: int) -> Iterator[Tensor]:
-    """Give batches of a random order of all rows, for ever; what fills no batch waits for a new order.
+class Batches(Iterator[Tensor]):
+    """Batches of a random order of all rows, for ever; what fills no batch waits for a new order.
 
     Raises
     ------
     ValueError
         If there are fewer rows than a batch has.
+
+    >>> order = Batches(rows=5, batch=2, seed=0)
+    >>> first, place = next(order), order.state_dict()
+    >>> second = next(order)
+    >>> order.load_state_dict(place)
+    >>> torch.equal(next(order), second)
+    True
     """
-    if not 1 <= batch <= rows:
-        raise ValueError(f"batch must be 1 to {rows} (the rows), got {batch}")
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(rows, generator=generator)
-        yield from order[: rows // batch * batch].split(batch)
+
+    def __init__(self, rows: int, batch: int, seed: int) -> None:
+        if not 1 <= batch <= rows:
+            raise ValueError(f"batch must be 1 to {rows} (the rows), got {batch}")
+        self._rows, self._batch = rows, batch
+        self._generator = torch.Generator().manual_seed(seed)
+        self._draw()
+
+    def __next__(self) -> Tensor:
+        if self._taken == len(self._order):
+            self._draw()
+        self._taken += 1
+        return self._order[self._taken - 1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where it stands: the generator before the present order, and the batches taken of that."""
+        return {"generator": self._before, "taken": self._taken}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where another one with the same rows and batch stood."""
+        self._generator.set_state(state["generator"])
+        self._draw()
+        self._taken = int(state["taken"])
+
+    def _draw(self) -> None:
+        self._before = self._generator.get_state()
+        order = torch.randperm(self._rows, generator=self._generator)
+        self._order: tuple[Tensor, ...] = order[: self._rows // self._batch * self._batch].split(self._batch)
+        self._taken = 0
 
 
 def class_numbers(emotions: Sequence[str], classes: Sequence[str]) -> Tensor:

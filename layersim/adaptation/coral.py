@@ -26,6 +26,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from layersim.adaptation.distributed import ALONE, Processes
+
 Form = Literal["frobenius", "squared"]
 
 
@@ -68,13 +70,33 @@ def coral_loss(source: Tensor, target: Tensor, form: Form = "frobenius") -> Tens
     if form not in ("frobenius", "squared"):
         raise ValueError(f"form must be 'frobenius' or 'squared', got {form!r}")
     with torch.autocast(device_type=source.device.type, enabled=False):
-        difference = _covariance(source) - _covariance(target)  # (D, D)
-        squared = difference.square().sum()
-        if form == "squared":
-            return squared / (4 * source.shape[1] ** 2)
-        apart = squared > 0
-        # The root is taken of 1 at equality, and that branch is not the one chosen: no 0/0 in its gradient.
-        return torch.where(apart, torch.where(apart, squared, torch.ones_like(squared)).sqrt(), squared)
+        return _distance(_covariance(source), _covariance(target), form)
+
+
+def summed_coral(
+    source: Tensor, target: Tensor, form: Form = "frobenius", processes: Processes = ALONE
+) -> Tensor:
+    """Sum over layers of the CORAL losses of two batches, which several processes may share.
+
+    Parameters
+    ----------
+    source, target : Tensor, shape (n, K, D) and (m, K, D), float
+        This process's share of each batch. Over all processes 2 rows at least.
+    form : "frobenius" or "squared"
+        See the module.
+
+    Returns
+    -------
+    Tensor, shape (), >= 0
+        Of the whole batches, on every process. What processes send each other are sums over rows, and no
+        features: K (D + 1) numbers for the means, K D^2 for the covariances, a side.
+    """
+    layers = range(source.shape[1])
+    if processes.size == 1:
+        return torch.stack([coral_loss(source[:, k], target[:, k], form) for k in layers]).sum()
+    with torch.autocast(device_type=source.device.type, enabled=False):
+        ours, theirs = _shared_covariances(source, processes), _shared_covariances(target, processes)
+        return torch.stack([_distance(ours[k], theirs[k], form) for k in layers]).sum()
 
 
 def coral_noise_floor(
@@ -114,6 +136,35 @@ def coral_noise_floor(
             order = torch.randperm(len(features), generator=generator)
             values.append(float(coral_loss(features[order[:rows]], features[order[rows : 2 * rows]], form)))
     return sum(values) / draws * (scale if form == "squared" else math.sqrt(scale))
+
+
+def _distance(one: Tensor, other: Tensor, form: Form) -> Tensor:
+    """Compare two covariances, (D, D)."""
+    squared = (one - other).square().sum()
+    if form == "squared":
+        return squared / (4 * len(one) ** 2)
+    apart = squared > 0
+    # The root is taken of 1 at equality, and that branch is not the one chosen: no 0/0 in its gradient.
+    return torch.where(apart, torch.where(apart, squared, torch.ones_like(squared)).sqrt(), squared)
+
+
+def _shared_covariances(features: Tensor, processes: Processes) -> Tensor:
+    """Return the covariances of a batch of which each process has a share, (n, K, D) to (K, D, D).
+
+    First the means are added up, then products of what is left without them: products of raw features would
+    lose digits where means are large. The mean needs no gradient: the sum of deviations from it, which it
+    would multiply, is zero over all rows.
+    """
+    precise = features if features.dtype == torch.float64 else features.float()
+    with torch.no_grad():
+        own = torch.cat([precise.double().sum(dim=0).flatten(), precise.new_tensor([len(precise)]).double()])
+        *sums, count = processes.total(own).split([len(own) - 1, 1])
+        if count < 2:
+            raise ValueError(f"a covariance needs at least 2 rows on each side, got {int(count)}")
+        mean = (sums[0] / count).view(precise.shape[1:]).to(precise.dtype)  # (K, D)
+    centred = (precise - mean).transpose(0, 1)  # (K, n, D)
+    scatter = processes.total(centred.transpose(1, 2) @ centred)  # (K, D, D)
+    return scatter / float(count - 1)
 
 
 def _covariance(features: Tensor) -> Tensor:

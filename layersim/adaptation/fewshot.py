@@ -36,7 +36,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
+from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.coral import Form, coral_loss, coral_noise_floor
 from layersim.adaptation.loop import require_finite, run_epochs, source_validation
 from layersim.adaptation.network import AnchoredClassifier
@@ -130,8 +131,15 @@ def learn_fewshot(
     config: FewshotConfig,
     seed: int,
     progress: Progress = no_progress,
+    *,
+    kept: Checkpoint | None = None,
 ) -> Learned:
     """Train the embedding in episodes of the source, adapted to the target, and set the prototypes.
+
+    Parameters
+    ----------
+    kept : Checkpoint, optional
+        Where epochs are kept, so that a killed training goes on.
 
     Returns
     -------
@@ -158,7 +166,7 @@ def learn_fewshot(
     draws = torch.Generator().manual_seed(episode_seed)
     floor_draws = torch.Generator().manual_seed(floor_seed)
     rows = min(ways * (shots + queries), len(task.target))
-    target_order = batches(len(task.target), rows, target_seed)
+    target_order = Batches(len(task.target), rows, target_seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(own_seed)
         _, layers, width = task.source.features.shape
@@ -204,7 +212,10 @@ def learn_fewshot(
 
         weight = class_weights(truth, len(task.classes)) if config.class_weights == "balanced" else None
         validate = source_validation(validation_logits, task.validation, task.classes, weight)
-        fit = run_epochs(network, step, validate, config.epochs, config.patience, progress)
+        fit = run_epochs(
+            network, step, validate, config.epochs, config.patience, progress, kept=kept,
+            moving={"optimiser": optimiser, "episodes": draws, "target": target_order, "floor": floor_draws},
+        )  # fmt: skip
     details: dict[str, Any] = {"episode": {"ways": ways, "shots": shots, "queries": queries}}
     if config.refinement:
         details["target_share"] = _refine(network, task, truth)

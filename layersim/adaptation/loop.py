@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from layersim.adaptation.batches import class_numbers
+from layersim.adaptation.checkpoint import Checkpoint, Moving, Standing
 from layersim.adaptation.data import LabelledFeatures
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.task import guesses
 from layersim.errors import LayersimError
 from layersim.metrics import uar
 from layersim.workspace import Progress, no_progress
+
+logger = logging.getLogger(__name__)
 
 VALIDATION = ("source_validation_cross_entropy", "source_validation_uar")
 
@@ -47,6 +52,11 @@ def run_epochs(
     epochs: int,
     patience: int,
     progress: Progress = no_progress,
+    *,
+    first: int = 1,
+    moving: Moving | None = None,
+    kept: Checkpoint | None = None,
+    processes: Processes = ALONE,
 ) -> Fit:
     """Train epoch by epoch and keep the weights of the best.
 
@@ -61,25 +71,52 @@ def run_epochs(
         Epochs without a better one after which training ends.
     progress : callable
         Called after every epoch with ``("training", epoch, epochs)``.
+    first : int, 1..epochs
+        The first epoch that may be the best.
+    moving : mapping, optional
+        All that an epoch leaves to the next one beside the network and torch's own random numbers.
+    kept : Checkpoint, optional
+        Where epochs are kept, so that a killed training goes on.
+    processes : Processes
+        Those that call this alike. The first one validates, for all.
+
+    Raises
+    ------
+    LayersimError
+        If what is kept cannot be read, or the processes do not find the same.
     """
-    rows: list[dict[str, float]] = []
-    best: tuple[float, float] | None = None
-    best_epoch, best_weights = 0, {}
-    for epoch in range(1, epochs + 1):
+    moving = moving or {}
+    standing = (kept and kept.read(network, moving)) or Standing()
+    rows, best_epoch, best_weights = standing.rows, standing.best_epoch, standing.best_weights
+    if (expected := processes.lead(lambda: len(rows))) != len(rows):
+        raise LayersimError(
+            f"process 0 goes on from epoch {expected + 1}, process {processes.rank} from {len(rows) + 1}. "
+            "All machines must see the workspace on one disk."
+        )
+    if rows and kept:
+        logger.warning("going on from epoch %d: %s", len(rows) + 1, kept.file)
+    for epoch in range(len(rows) + 1, epochs + 1):
+        if best_epoch and len(rows) - best_epoch >= patience:
+            break
         network.train()
         losses = step(epoch)
         network.eval()
-        entropy, score = validate()
+        entropy, score = processes.lead(validate)
         rows.append({"epoch": epoch, **losses, **dict(zip(VALIDATION, (entropy, score), strict=True))})
-        progress("training", epoch, epochs)
-        if best is None or (score, -entropy) > best:
-            best, best_epoch = (score, -entropy), epoch
+        if epoch >= first and (best_epoch == 0 or rank(rows[-1]) > rank(rows[best_epoch - 1])):
+            best_epoch = epoch
             best_weights = copy.deepcopy(network.state_dict())
-        elif epoch - best_epoch >= patience:
-            break
+        if kept and processes.leads and kept.is_due():
+            kept.write(Standing(rows, best_epoch, best_weights), network, moving)
+        progress("training", epoch, epochs)
     network.load_state_dict(best_weights)
     network.eval()
     return Fit(pd.DataFrame(rows), best_epoch)
+
+
+def rank(row: Mapping[str, float]) -> tuple[float, float]:
+    """Return what the best epoch's row has most of: UAR, of equals the lower cross-entropy."""
+    return row[VALIDATION[1]], -row[VALIDATION[0]]
 
 
 def source_validation(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from layersim.adaptation.anchors import Anchors, parse_anchors
+from layersim.adaptation.checkpoint import Checkpoint
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.methods import METHODS, SUFFIX, Definition, parse_method
 from layersim.adaptation.self_training import SelfTrainingConfig, self_train
-from layersim.adaptation.settings import MethodConfig, Standardise, TrainConfig
+from layersim.adaptation.settings import MethodConfig, NetworkConfig, Standardise, TrainConfig
 from layersim.adaptation.task import Learned, Task
 from layersim.errors import LayersimError, UsageError
 from layersim.settings import Settings, refuse_unknown, resolve_settings
@@ -80,11 +83,33 @@ class Method:
         """Whether the corpora's covariances are compared in the loss."""
         return self.definition.coral
 
-    def learn(self, task: Task, seed: int, progress: Progress = no_progress) -> Learned:
-        """Train on a task."""
+    def learn(
+        self,
+        task: Task,
+        seed: int,
+        progress: Progress = no_progress,
+        *,
+        kept: Checkpoint | None = None,
+        processes: Processes = ALONE,
+    ) -> Learned:
+        """Train on a task.
+
+        Parameters
+        ----------
+        kept : Checkpoint, optional
+            Where a method that trains a network keeps its epochs, so that a killed training goes on.
+        processes : Processes
+            Those that call this alike; more than one only for a method that is `Definition.shared`.
+        """
+        config, trainings = self.settings.config, itertools.count(1)
 
         def once(task: Task, seed: int, progress: Progress) -> Learned:
-            return self.definition.learn(task, self.settings.config, seed, progress)
+            number, more = next(trainings), dict[str, Any]()
+            if isinstance(config, NetworkConfig):
+                more["kept"] = kept and kept.numbered(number)
+            if self.definition.shared:
+                more["processes"] = processes
+            return self.definition.learn(task, config, seed, progress, **more)
 
         if self.self_training is None:
             return once(task, seed, progress)

@@ -7,6 +7,7 @@ A word such as ``la:best+self-train`` is a method's name, an argument that some 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,11 +23,10 @@ from layersim.adaptation.forest import ForestConfig, learn_forest
 from layersim.adaptation.linear_probe import ProbeConfig, learn_probe
 from layersim.adaptation.phonetic import PhoneticConfig, learn_phonetic
 from layersim.adaptation.settings import MethodConfig, Standardise, TrainConfig
-from layersim.adaptation.task import Learned, Task
+from layersim.adaptation.task import Learned
 from layersim.adaptation.wccn import WccnConfig, learn_wccn
 from layersim.errors import LayersimError
 from layersim.settings import refuse_unknown
-from layersim.workspace import Progress
 
 Inputs = Literal["encoder", "egemaps", "emobase", "sequences"]
 Layers = Literal["top", "all", "anchors", "argument", "none"]
@@ -45,7 +45,8 @@ class Definition:
     says : str
         One line for people.
     learn : callable
-        ``(task, config, seed, progress) -> Learned``.
+        ``(task, config, seed, progress) -> Learned``; where the configuration is a `NetworkConfig` with a
+        keyword ``kept``, a `Checkpoint` or None.
     config : type
         Its settings; `TrainConfig`, the table ``[train]``, or a `MethodConfig` with a table of its own.
     layers : str
@@ -82,6 +83,11 @@ class Definition:
     supervised: bool = False
 
     @property
+    def shared(self) -> bool:
+        """Whether several processes can share its batches: ``learn`` has a keyword ``processes`` then."""
+        return self.config is TrainConfig
+
+    @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
         """What its source states, by the preset's name; a method without a source has none."""
         if self.config is TrainConfig and not self.coral:
@@ -89,8 +95,7 @@ class Definition:
         return self.config.presets
 
 
-def _classify(task: Task, config: TrainConfig, seed: int, progress: Progress) -> Learned:
-    return learn_anchored(task, config, seed, progress, with_target=False)
+_classify = functools.partial(learn_anchored, with_target=False)
 
 
 METHODS: dict[str, Definition] = {

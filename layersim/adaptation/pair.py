@@ -15,33 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from layersim.adaptation.data import (
     MINIMUM_SOURCE,
     LabelledFeatures,
     UnlabelledFeatures,
     VowelSegments,
-    by_key,
     read_labelled,
-    read_layers,
     read_unlabelled,
 )
-from layersim.adaptation.standardise import MINIMUM_SPEAKER, Statistics, apply_groups, measure_groups
+from layersim.adaptation.standardise import Statistics
+from layersim.adaptation.standardiser import Standardiser
 from layersim.adaptation.task import Task
-from layersim.corpus.manifest import utterance_keys
 from layersim.corpus.splits import assert_speaker_disjoint
 from layersim.errors import LayersimError
-from layersim.features.joined import qualified_speakers
 
 if TYPE_CHECKING:
     from layersim.adaptation.settings import Standardise
     from layersim.features.dataset import CorpusFeatures
-
-Part = TypeVar("Part", LabelledFeatures, UnlabelledFeatures)
 
 
 @dataclass(frozen=True)
@@ -135,11 +127,15 @@ def read_pair(
             "Extract more (a larger --limit, or none)."
         )
     standardiser = Standardiser(source, target, tested, layers, standardise, whole_rows)
+    source_train = standardiser.apply_to(source_train)  # each in place of the raw one: gigabytes
+    source_validation = standardiser.apply_to(source_validation)
+    target_train = standardiser.apply_to(target_train)
+    target_test = standardiser.apply_to(target_test)
     data = PairData(
-        standardiser.apply_to(source_train),
-        standardiser.apply_to(source_validation),
-        standardiser.apply_to(target_train),
-        standardiser.apply_to(target_test),
+        source_train,
+        source_validation,
+        target_train,
+        target_test,
         standardiser.target_statistics,
         notes=standardiser.notes,
     )  # fmt: skip
@@ -147,106 +143,6 @@ def read_pair(
         return data
     vowels, notes = _read_vowels(source, target, data, layers, standardiser)
     return replace(data, vowels=vowels, notes=(*data.notes, *notes))
-
-
-class Standardiser:
-    """Standardises rows by the corpora or speakers of their utterances; what it measures reads no label.
-
-    Attributes
-    ----------
-    target_statistics : Statistics
-        Of the target's train split (with ``source``: of the source's): for recordings of unknown speakers.
-    notes : tuple of str
-        Speakers that are standardised with their corpus, since they have too few utterances.
-    """
-
-    def __init__(
-        self,
-        source: CorpusFeatures,
-        target: CorpusFeatures,
-        tested: CorpusFeatures,
-        layers: Sequence[str],
-        standardise: Standardise,
-        whole_rows: bool = False,
-    ) -> None:
-        everyone = [corpus.without_labels() for corpus in (source, target, tested)]
-        self._standardise = standardise
-        self._speaker_of = {
-            key: speaker
-            for table in (corpus.table for corpus in everyone)
-            for key, speaker in zip(utterance_keys(table), qualified_speakers(table), strict=True)
-        }
-        trained = [corpus.restrict("train") for corpus in everyone[: 1 if standardise == "source" else 2]]
-        keys, features = _each_once(trained, layers)
-        self._statistics = measure_groups(features, self._groups(keys)[-1], whole_rows=whole_rows)
-        last = utterance_keys(trained[-1].table.iloc[:1])
-        self.target_statistics = self._statistics[self._groups(last)[-1][0]]
-        self.notes: tuple[str, ...] = ()
-        if standardise == "speaker":
-            keys, features = _each_once(
-                [corpus.restrict("train", "validation", "test") for corpus in everyone], layers
-            )
-            self._add_speakers(self._groups(keys)[0], features, whole_rows)
-
-    def _add_speakers(self, speakers: list[str], features: Tensor, whole_rows: bool) -> None:
-        measured = measure_groups(features, speakers, MINIMUM_SPEAKER, whole_rows)
-        few = sorted(set(speakers) - set(measured))
-        self._statistics |= measured
-        if few:
-            shown = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
-            self.notes = (
-                f"{len(few)} of {len(set(speakers))} speakers have fewer than {MINIMUM_SPEAKER} utterances "
-                f"and are standardised with their corpus ({shown})",
-            )
-
-    def _groups(self, keys: Sequence[str]) -> list[list[str]]:
-        """Return each row's groups, the first choice first, the coarsest last."""
-        if self._standardise == "source":
-            return [["source"] * len(keys)]
-        corpora = [key.partition("/")[0] for key in keys]
-        return (
-            [corpora] if self._standardise == "corpus" else [[self._speaker_of[key] for key in keys], corpora]
-        )
-
-    def apply_to(self, part: Part) -> Part:
-        """Standardise the features of utterances."""
-        features = apply_groups(part.features, self._statistics, *self._groups(part.keys))
-        return replace(part, features=features)
-
-    def apply_to_segments(self, sides: Sequence[tuple[Sequence[str], Tensor]]) -> list[Tensor]:
-        """Standardise segments (P, K, D) of both sides by statistics of segments, grouped as utterances are.
-
-        Parameters
-        ----------
-        sides : sequence of (keys, features)
-            The utterance of each segment, and the segments; the source first.
-        """
-        measured = sides[:1] if self._standardise == "source" else sides
-        keys = [key for side, _ in measured for key in side]
-        features = torch.cat([part for _, part in measured])
-        choices = self._groups(keys)
-        statistics = measure_groups(features, choices[-1])
-        for finer in choices[:-1]:
-            statistics |= measure_groups(features, finer, MINIMUM_SPEAKER)
-        return [apply_groups(part, statistics, *self._groups(side)) for side, part in sides]
-
-
-def _each_once(corpora: Sequence[CorpusFeatures], layers: Sequence[str]) -> tuple[list[str], Tensor]:
-    """Read the utterances of some corpora, each once, however often it stands in them."""
-    found: set[str] = set()
-    keys, parts = [], []
-    for corpus in corpora:
-        table = by_key(corpus.table)
-        own = utterance_keys(table)
-        places = [
-            place
-            for place, key in enumerate(own)
-            if key not in found and (not place or own[place - 1] != key)
-        ]
-        keys += [own[place] for place in places]
-        found |= set(own)
-        parts.append(read_layers(corpus, layers, table.iloc[places]))
-    return keys, torch.cat(parts)
 
 
 def _read_vowels(

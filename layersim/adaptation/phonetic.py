@@ -27,7 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
+from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.contrastive import contrastive_loss, triplet_loss
 from layersim.adaptation.data import VowelSegments
 from layersim.adaptation.loop import require_finite, run_epochs, source_validation
@@ -108,7 +109,12 @@ class PhoneticConfig(NetworkMethodConfig):
 
 
 def learn_phonetic(
-    task: Task, config: PhoneticConfig, seed: int, progress: Progress = no_progress
+    task: Task,
+    config: PhoneticConfig,
+    seed: int,
+    progress: Progress = no_progress,
+    *,
+    kept: Checkpoint | None = None,
 ) -> Learned:
     """Train the network of phonetic anchoring.
 
@@ -117,6 +123,8 @@ def learn_phonetic(
     task : Task
         With both ``source_vowels`` and ``target_vowels``, of the same layers as ``source.features``; with
         ``layers_use = "top"`` of one layer.
+    kept : Checkpoint, optional
+        Where epochs are kept, so that a killed training goes on.
 
     Returns
     -------
@@ -151,7 +159,7 @@ def learn_phonetic(
     loss_function, vowel_loss_function = nn.CrossEntropyLoss(weight), nn.CrossEntropyLoss(vowel_weight)
     own_seed, source_seed, vowel_seed = streams(seed, 3)
     batch = min(config.batch, len(task.source))
-    source_order = batches(len(task.source), batch, source_seed)
+    source_order = Batches(len(task.source), batch, source_seed)
     vowel_draws = torch.Generator().manual_seed(vowel_seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(own_seed)
@@ -198,7 +206,10 @@ def learn_phonetic(
         validate = source_validation(
             lambda: network(task.validation.features), task.validation, task.classes, weight
         )
-        fit = run_epochs(network, step, validate, config.epochs, config.patience, progress)
+        fit = run_epochs(
+            network, step, validate, config.epochs, config.patience, progress, kept=kept,
+            moving={"optimiser": optimiser, "source": source_order, "vowels": vowel_draws},
+        )  # fmt: skip
 
     def probabilities(features: Tensor) -> Probabilities:
         with torch.no_grad():

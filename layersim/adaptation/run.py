@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from layersim.adaptation.checkpoint import Checkpoint
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.evaluate import domain_statistics, predict_part, score
 from layersim.adaptation.method import Method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from layersim.adaptation.finetune.audio import LearnedFromAudio
 
 METRICS, PREDICTIONS, CURVES = "metrics.json", "predictions.csv", "curves.csv"
+EPOCHS, REQUEST = "epochs", "request.json"
+
+logger = logging.getLogger(__name__)
 
 # Settings that a single run does not depend on, beyond what its request says in their place.
 _ELSEWHERE = {"anchors", "methods", "emotions", "seeds", "seed", "standardise"}
@@ -136,14 +143,59 @@ class Run:
             )
         return force or changed is not None
 
-    def begin(self) -> None:
-        """From here on the folder is not finished."""
-        (self.folder / RUN).unlink(missing_ok=True)
+    @property
+    def epochs(self) -> Path:
+        """Where epochs are kept while it is trained, beside what was asked for."""
+        return self.folder / EPOCHS
 
-    def train(self, data: PairData, progress: Progress) -> None:
-        """Train, score, and write the folder; ``run.json`` comes last."""
+    def begun_otherwise(self) -> str:
+        """Say in what a training that was begun and not finished differs from this one; "" if in nothing."""
+        if not (self.epochs / REQUEST).is_file():
+            return ""
+        begun = read_json(self.epochs / REQUEST)
+        form = {"request": dict, "inputs": dict}
+        require_form(begun, form, str(self.epochs / REQUEST), f"Delete {self.epochs}.")
+        return self.differences(begun["request"], begun["inputs"])
+
+    def begin(self) -> None:
+        """From here on the folder is not finished; what was begun there alike is kept, to go on from."""
+        (self.folder / RUN).unlink(missing_ok=True)
+        remove_unfinished(self.folder)
+        if not (self.epochs / REQUEST).is_file():  # epochs alone could be of anything
+            self.forget_epochs()
+        write_json(self.epochs / REQUEST, {"request": self.request(), "inputs": dict(self.inputs)})
+
+    def forget_epochs(self) -> None:
+        """Remove what was kept to go on from."""
+        shutil.rmtree(self.epochs, ignore_errors=True)
+
+    def train(self, data: PairData, progress: Progress, processes: Processes = ALONE) -> None:
+        """Train, score, and write the folder; ``run.json`` comes last.
+
+        A training that was killed goes on from the epochs that it kept.
+
+        Parameters
+        ----------
+        processes : Processes
+            Those that call this alike. Where they cannot share the method's batches, the first does it all.
+        """
+        if processes.size > 1 and not self.method.definition.shared:
+            return processes.lead(lambda: self.train(data, progress))
+        processes.lead(self._begin_anew)
+        learned = self.method.learn(
+            data.task(self.classes), self.seed, progress,
+            kept=Checkpoint(self.epochs / "training.pt"), processes=processes,
+        )  # fmt: skip
+        return processes.lead(lambda: self._finish(learned, data))
+
+    def _begin_anew(self) -> None:
+        """Begin, and give up what was begun otherwise: on cached features that is minutes."""
+        if changed := self.begun_otherwise():
+            logger.warning("%s: gives up what was begun otherwise, not finished: %s", self.folder, changed)
+            self.forget_epochs()
         self.begin()
-        learned = self.method.learn(data.task(self.classes), self.seed, progress)
+
+    def _finish(self, learned: Learned, data: PairData) -> None:
         validated = predict_part(learned.probabilities, data.source_validation, self.classes)
         self.write(
             learned,
@@ -242,6 +294,12 @@ class Run:
             drawn = training_curves(learned.curves, name, chosen_epoch=learned.best_epoch)
             save(drawn, self.folder / "curves")
         save(confusion_matrix(counts, self.classes, name), self.folder / "confusion")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process was writing."""
+    for file in folder.glob(".*.tmp"):
+        file.unlink(missing_ok=True)
 
 
 def read_predictions(folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:

@@ -119,6 +119,8 @@ def apply_groups(features: Tensor, statistics: Mapping[str, Statistics], *choice
         if not known:
             raise ValueError(f"no statistics of {' or '.join(row)}; there are {', '.join(statistics)}")
         chosen.append(known[0])
+    if len(set(chosen)) == 1:  # all rows alike: no copies of them
+        return statistics[chosen[0]].apply(features)
     names, result = np.asarray(chosen, dtype=object), torch.empty_like(features)
     for name in sorted(set(chosen)):
         rows = torch.from_numpy(np.flatnonzero(names == name))

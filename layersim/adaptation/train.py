@@ -6,8 +6,10 @@
                   curves.png, .svg   confusion.png, .svg   run.json
 
 ``run.json`` is written last and marks the folder as finished; a later training with the same settings and
-inputs keeps it, so an interrupted one goes on where it stopped. ``summary.json`` and ``summary.csv`` beside
-the methods' folders hold what `TrainResult` has.
+inputs keeps it. While a network is trained, ``epochs`` in its folder keeps what the next epoch needs
+(`layersim.adaptation.checkpoint`): a training that is killed and asked for again goes on from there, and ends
+with the same bytes. What was begun with other settings or inputs and not finished is given up, with a notice.
+``summary.json`` and ``summary.csv`` beside the methods' folders hold what `TrainResult` has.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.data import LabelledFeatures
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.evaluate import uar_interval
 from layersim.adaptation.method import Method, OwnSettings, define_method, preset_notes
 from layersim.adaptation.methods import Inputs, MethodRequest, parse_method
+from layersim.adaptation.notes import anchor_notes, data_notes
 from layersim.adaptation.opening import (
     anchor_chooser,
     open_features,
@@ -32,11 +35,10 @@ from layersim.adaptation.opening import (
     shared_classes,
 )
 from layersim.adaptation.result import MethodResult, TrainResult
-from layersim.adaptation.run import METRICS, Run, read_predictions
+from layersim.adaptation.run import METRICS, Run, read_predictions, remove_unfinished
 from layersim.adaptation.settings import TrainConfig
 from layersim.documents import require_form
 from layersim.errors import LayersimError, UsageError
-from layersim.metrics import FEW_SPEAKERS
 from layersim.settings import FLAG, Settings
 from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json, write_text
 
@@ -60,6 +62,7 @@ def train(
     own: OwnSettings | None = None,
     progress: Progress = no_progress,
     force: bool = False,
+    processes: Processes = ALONE,
 ) -> TrainResult:
     """Train all methods on one pair of a workspace's corpora.
 
@@ -71,6 +74,8 @@ def train(
         Methods' own settings; default: what ``layersim.toml`` says in tables ``[train.NAME]``.
     force : bool
         Train again also what is finished.
+    processes : Processes
+        Those that call this alike, with one disk for all (`layersim.adaptation.distributed`).
 
     Raises
     ------
@@ -91,8 +96,9 @@ def train(
     first, second = open_pair("encoder" if "encoder" in inputs else inputs[0])
     own = own or own_settings(workspace)
     return train_pair(
-        first, second, settings, choose, folder, open_pair=open_pair, own=own, progress=progress, force=force
-    )
+        first, second, settings, choose, folder, open_pair=open_pair, own=own, progress=progress, force=force,
+        processes=processes,
+    )  # fmt: skip
 
 
 def requests_of(settings: Settings[TrainConfig]) -> list[MethodRequest]:
@@ -116,6 +122,7 @@ def train_pair(
     own: OwnSettings | None = None,
     progress: Progress = no_progress,
     force: bool = False,
+    processes: Processes = ALONE,
 ) -> TrainResult:
     """Train all methods on two corpora's features and write everything into ``folder``.
 
@@ -125,6 +132,8 @@ def train_pair(
         Needed by ``la``; a callable turns a word such as ``auto`` into anchors.
     open_pair : callable, optional
         Gives source and target with acoustic features of one kind, for methods that read such.
+    processes : Processes
+        As `train`.
 
     Raises
     ------
@@ -180,12 +189,13 @@ def train_pair(
                 target.name, encoders[method.definition.inputs],
                 folder / method.folder / f"seed-{config.seed + number}",
             )  # fmt: skip
-            if run.is_wanted(force):
-                run.train(data, _part_of(progress, place * config.seeds + number, runs))
+            if processes.lead(functools.partial(run.is_wanted, force)):
+                run.train(data, _part_of(progress, place * config.seeds + number, runs), processes)
+            processes.lead(run.forget_epochs)
             progress("training", place * config.seeds + number + 1, runs)
         results.append(collect(method, folder, config, classes))
     encoder = next(iter(encoders.values()))
-    return summarise(source.name, target.name, encoder, classes, results, counts, notes, folder)
+    return summarise(source.name, target.name, encoder, classes, results, counts, notes, folder, processes)
 
 
 def summarise(
@@ -197,6 +207,7 @@ def summarise(
     counts: dict[str, Any],
     notes: Sequence[str],
     folder: Path,
+    processes: Processes = ALONE,
 ) -> TrainResult:
     """Put the methods' results together, say the notes, and write both summaries.
 
@@ -214,21 +225,14 @@ def summarise(
         source, target, str(encoder["checkpoint"]), classes, shown, tuple(results), counts, tuple(notes),
         folder,
     )  # fmt: skip
-    write_text(folder / "summary.csv", result.to_frame().to_csv(index=False, lineterminator="\n"))
-    write_json(folder / "summary.json", _with_earlier(result.to_json(), folder / "summary.json"))
+
+    def write() -> None:
+        remove_unfinished(folder)
+        write_text(folder / "summary.csv", result.to_frame().to_csv(index=False, lineterminator="\n"))
+        write_json(folder / "summary.json", _with_earlier(result.to_json(), folder / "summary.json"))
+
+    processes.lead(write)
     return result
-
-
-def anchor_notes(methods: Sequence[Method], classes: Sequence[str]) -> list[str]:
-    notes: dict[str, None] = {}
-    for anchors in (method.anchors for method in methods if method.anchors):
-        notes |= dict.fromkeys(anchors.notes)
-        ranked = anchors.ranking and anchors.ranking["emotions"]
-        if ranked and set(ranked) != set(classes):
-            notes[f"the ranking compares {', '.join(ranked)}; the classes here are {', '.join(classes)}"] = (
-                None
-            )
-    return list(notes)
 
 
 def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -247,36 +251,6 @@ def _with_earlier(document: dict[str, Any], file: Path) -> dict[str, Any]:
         "anchors": document["anchors"] or earlier["anchors"],
         "methods": [*kept, *document["methods"]],
     }
-
-
-def data_notes(
-    validation: LabelledFeatures,
-    test: LabelledFeatures,
-    source: str,
-    target: str,
-    classes: Sequence[str],
-    batch: int,
-    asked: int,
-) -> list[str]:
-    """Say what a reader of the scores should know of the data."""
-    notes = []
-    absent = [name for name, count in validation.counts(classes).items() if not count]
-    if absent:
-        notes.append(
-            f"{source} has no validation utterance of {', '.join(absent)}: epochs are chosen by the UAR of "
-            "the other classes"
-        )
-    if batch < asked:
-        notes.append(
-            f"batches have {batch} utterances a side, not {asked}: the smaller train split has no more"
-        )
-    speakers = len(set(test.speakers))
-    if speakers < FEW_SPEAKERS:
-        notes.append(
-            f"{target}'s test split has {speakers} speaker{'s' * (speakers != 1)}: "
-            + ("no interval over speakers" if speakers == 1 else "intervals over so few come out too narrow")
-        )
-    return notes
 
 
 def _part_of(progress: Progress, done: int, runs: int) -> Progress:

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
+from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.loop import require_finite, run_epochs, source_validation
 from layersim.adaptation.settings import NetworkMethodConfig
 from layersim.adaptation.task import Learned, Probabilities, Task
@@ -169,7 +170,14 @@ class WccnClassifier(nn.Module):
         return logits
 
 
-def learn_wccn(task: Task, config: WccnConfig, seed: int, progress: Progress = no_progress) -> Learned:
+def learn_wccn(
+    task: Task,
+    config: WccnConfig,
+    seed: int,
+    progress: Progress = no_progress,
+    *,
+    kept: Checkpoint | None = None,
+) -> Learned:
     """Train a `WccnClassifier` on the source; epochs are chosen by the source's validation split.
 
     Parameters
@@ -181,6 +189,8 @@ def learn_wccn(task: Task, config: WccnConfig, seed: int, progress: Progress = n
         Of the initial weights, the dropout and the order of the source.
     progress : callable
         Called after every epoch.
+    kept : Checkpoint, optional
+        Where epochs are kept, so that a killed training goes on.
 
     Returns
     -------
@@ -204,7 +214,7 @@ def learn_wccn(task: Task, config: WccnConfig, seed: int, progress: Progress = n
     loss_function = nn.CrossEntropyLoss(weight=weight)
     own_seed, order_seed = streams(seed, 2)
     batch = min(config.batch, len(source))
-    order = batches(len(source), batch, order_seed)
+    order = Batches(len(source), batch, order_seed)
     features = source.features.flatten(start_dim=1)  # (N, K · 2D)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(own_seed)
@@ -233,7 +243,10 @@ def learn_wccn(task: Task, config: WccnConfig, seed: int, progress: Progress = n
             return {"cross_entropy": math.fsum(losses) / len(losses)}
 
         validate = source_validation(lambda: network(validation.features), validation, classes, weight)
-        fit = run_epochs(network, step, validate, config.epochs, config.patience, progress)
+        fit = run_epochs(
+            network, step, validate, config.epochs, config.patience, progress, kept=kept,
+            moving={"optimiser": optimiser, "order": order},
+        )  # fmt: skip
 
     def probabilities(rows: Tensor) -> Probabilities:
         with torch.no_grad():

@@ -13,15 +13,14 @@ source-only network does; from there on all candidates are adversarially trained
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
+from layersim.adaptation.checkpoint import Checkpoint, HasState, Moving
 from layersim.adaptation.dann.encoders import restart_statistics
 from layersim.adaptation.dann.network import SOURCE, TARGET, DomainAdversarialNetwork, in_parts
 from layersim.adaptation.dann.schedules import rate_factor, reversal_weight
@@ -56,7 +55,14 @@ AT_CHANCE = (
 )
 
 
-def learn_dann(task: Task, config: DannConfig, seed: int, progress: Progress = no_progress) -> Learned:
+def learn_dann(
+    task: Task,
+    config: DannConfig,
+    seed: int,
+    progress: Progress = no_progress,
+    *,
+    kept: Checkpoint | None = None,
+) -> Learned:
     """Train an encoder and a label head against a domain head.
 
     Parameters
@@ -68,6 +74,8 @@ def learn_dann(task: Task, config: DannConfig, seed: int, progress: Progress = n
         read.
     progress : callable
         Called after every epoch with ``("training", epoch, config.epochs)``.
+    kept : Checkpoint, optional
+        Where epochs are kept, so that a killed training goes on.
 
     Returns
     -------
@@ -92,7 +100,7 @@ def learn_dann(task: Task, config: DannConfig, seed: int, progress: Progress = n
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(own_seed)
         network = DomainAdversarialNetwork(config, shape, len(task.classes))
-        step = _training_step(
+        step, moving = _training_step(
             network,
             task,
             config,
@@ -104,7 +112,11 @@ def learn_dann(task: Task, config: DannConfig, seed: int, progress: Progress = n
         validate = source_validation(
             lambda: in_parts(network, task.validation.features), task.validation, task.classes, weights
         )
-        fit = _run(network, step, validate, config, progress)
+        first = 1 + (math.floor(config.choose_from * config.epochs) if config.adversarial else 0)
+        fit = run_epochs(
+            network, step, validate, config.epochs, config.patience, progress,
+            first=first, moving=moving, kept=kept,
+        )  # fmt: skip
 
     def probabilities(features: Tensor) -> Probabilities:
         rows: Probabilities = in_parts(network, features).double().softmax(dim=1).numpy()
@@ -140,12 +152,12 @@ def _training_step(
     truth: Tensor,
     batch: int,
     seeds: tuple[int, int],
-) -> EpochStep:
-    """Make what trains one epoch: as many steps as the source fills batches."""
+) -> tuple[EpochStep, Moving]:
+    """Make what trains one epoch, as many steps as the source fills batches, and name what it moves."""
     steps = len(task.source) // batch
     total = config.epochs * steps
-    source_order = batches(len(task.source), batch, seeds[0])
-    target_order = batches(len(task.target), batch, seeds[1]) if config.adversarial else None
+    source_order = Batches(len(task.source), batch, seeds[0])
+    target_order = Batches(len(task.target), batch, seeds[1]) if config.adversarial else None
     domains = torch.tensor([SOURCE] * batch + [TARGET] * batch)
     domain_loss = nn.CrossEntropyLoss()
     optimiser = _optimiser(network, config)  # one for the whole run, as is the scheduler
@@ -183,7 +195,8 @@ def _training_step(
         last = (weight if config.adversarial else math.nan, rate)
         return dict(zip(CURVES[1:6], (*means, *last), strict=True))
 
-    return step
+    moving: dict[str, HasState] = {"optimiser": optimiser, "scheduler": scheduler, "source": source_order}
+    return step, moving if target_order is None else {**moving, "target": target_order}
 
 
 def _optimiser(network: nn.Module, config: DannConfig) -> torch.optim.Optimizer:
@@ -191,34 +204,6 @@ def _optimiser(network: nn.Module, config: DannConfig) -> torch.optim.Optimizer:
     if config.optimiser == "sgd":
         return torch.optim.SGD(network.parameters(), momentum=MOMENTUM, **asked)
     return torch.optim.AdamW(network.parameters(), **asked)
-
-
-def _run(
-    network: nn.Module,
-    step: EpochStep,
-    validate: Callable[[], tuple[float, float]],
-    config: DannConfig,
-    progress: Progress,
-) -> Fit:
-    """Train epochs that cannot be kept, then those of which the best is."""
-    before = math.floor(config.choose_from * config.epochs) if config.adversarial else 0
-    rows: list[dict[str, float]] = []
-    for epoch in range(1, before + 1):
-        network.train()
-        losses = step(epoch)
-        network.eval()
-        rows.append({"epoch": epoch, **losses, **dict(zip(VALIDATION, validate(), strict=True))})
-        progress("training", epoch, config.epochs)
-    fit = run_epochs(
-        network,
-        lambda epoch: step(before + epoch),
-        validate,
-        config.epochs - before,
-        config.patience,
-        lambda label, epoch, _: progress(label, before + epoch, config.epochs),
-    )
-    rest = fit.curves.assign(epoch=fit.curves["epoch"] + before)
-    return Fit(pd.concat([pd.DataFrame(rows), rest], ignore_index=True), before + fit.best_epoch)
 
 
 def _domain_details(

@@ -28,11 +28,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
-from layersim.adaptation.coral import coral_loss, coral_noise_floor
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
+from layersim.adaptation.coral import coral_noise_floor, summed_coral
+from layersim.adaptation.distributed import ALONE, Processes, cross_entropy
 from layersim.adaptation.finetune.anchored_network import AnchoredEncoder, Side
-from layersim.adaptation.finetune.audio import FinetuneTask, LearnedFromAudio, Wave
-from layersim.adaptation.finetune.crops import random_crop
+from layersim.adaptation.finetune.audio import FinetuneTask, LearnedFromAudio, Wave, Waveforms
+from layersim.adaptation.finetune.crops import cut_at
 from layersim.adaptation.finetune.epochs import run_kept_epochs, seed_torch
 from layersim.adaptation.finetune.lora import add_lora, require_reached
 from layersim.adaptation.finetune.settings import FinetuneConfig
@@ -55,6 +56,7 @@ def learn_anchored_finetune(
     seed: int,
     progress: Progress = no_progress,
     folder: Path | None = None,
+    processes: Processes = ALONE,
 ) -> LearnedFromAudio:
     """Train the encoder and a classifier on its anchored layers; epochs are chosen by source validation.
 
@@ -71,6 +73,9 @@ def learn_anchored_finetune(
         Called after every epoch.
     folder : Path, optional
         Where epochs are kept, so that a killed training goes on (`layersim.adaptation.finetune.epochs`).
+    processes : Processes
+        Those that share every batch; all call this alike, and ``probabilities`` too. But for rounding the
+        numbers are those of one process, if nothing is dropped: what is, is drawn by each for itself.
 
     Returns
     -------
@@ -85,6 +90,7 @@ def learn_anchored_finetune(
         being finite, or the folder holds another training.
     """
     batch = _batch(task, config)
+    processes.require(batch)
     own_seed, epoch_seed, step_seed = streams(seed, 3)
     validation, classes = task.validation, task.classes
     with torch.random.fork_rng(devices=[encoder.device] if encoder.device.type == "cuda" else []):
@@ -95,7 +101,7 @@ def learn_anchored_finetune(
             adapted = add_lora(hearing, config)
         else:
             hearing.release(config.freeze_feature_extractor)
-        network = AnchoredEncoder(hearing, len(classes), config.projection, config.dropout)
+        network = AnchoredEncoder(hearing, len(classes), config.projection, config.dropout, processes)
         steps = _Steps(task, network, config, batch, step_seed)
         steps.measure()
         fit = run_kept_epochs(
@@ -114,6 +120,7 @@ def learn_anchored_finetune(
             folder=folder,
             identity=identify("la", task, encoder, seed, config.model_dump(mode="json"), list(layers)),
             progress=progress,
+            processes=processes,
         )
 
     def probabilities(waves: Sequence[Wave]) -> Probabilities:
@@ -144,8 +151,7 @@ class _Steps:
         balanced = config.class_weights == "balanced"
         self.weight = class_weights(self.truth, len(task.classes)) if balanced else None
         self.device = network.encoder.device
-        weight = None if self.weight is None else self.weight.to(self.device)
-        self.loss = nn.CrossEntropyLoss(weight=weight)
+        self.processes = network.processes
         self.samples = round(config.crop_seconds * SAMPLE_RATE)
         rate = config.lora_learning_rate if config.mode == "lora" else config.encoder_learning_rate
         groups: list[dict[str, Any]] = [
@@ -166,35 +172,37 @@ class _Steps:
 
     def run(self, epoch: int) -> dict[str, float]:
         """Train one epoch."""
-        config, network = self.config, self.network
+        config, network, processes = self.config, self.network, self.processes
+        weight = None if self.weight is None else self.weight.to(self.device)
         orders, target_orders, crops, target_crops, floors = streams(streams(self.seed, epoch)[-1], 5)
         source, target = self.task.source, self.task.target
         steps = len(source) // self.batch
-        chosen_rows = islice(batches(len(source), self.batch, orders), steps)
-        target_rows = batches(len(target), self.batch, target_orders) if config.gamma else None
+        chosen_rows = islice(Batches(len(source), self.batch, orders), steps)
+        target_rows = Batches(len(target), self.batch, target_orders) if config.gamma else None
         rng, target_rng = np.random.default_rng(crops), np.random.default_rng(target_crops)
         entropies, corals, outputs = [], [], list[Tensor]()
         for number, chosen in enumerate(chosen_rows, start=1):
-            features = self._hear(source.waveforms[chosen], "source", rng)
-            cross_entropy = self.loss(network.head(features), self.truth[chosen].to(self.device))
-            loss = cross_entropy
+            features = self._hear(source.waveforms, chosen, "source", rng)
+            truth = self.truth[processes.share(chosen)].to(self.device)
+            loss = entropy = cross_entropy(network.head(features), truth, weight, processes)
             if target_rows is not None:
-                others = self._hear(target.waveforms[next(target_rows)], "target", target_rng)
+                others = self._hear(target.waveforms, next(target_rows), "target", target_rng)
                 ours = self._compared(features)
-                coral = _sum_coral(ours, self._compared(others), config)
+                coral = summed_coral(ours, self._compared(others), config.coral, processes)
                 loss = loss + config.gamma * coral
                 corals.append(float(coral.detach()))
-                outputs = [*outputs, ours.detach().cpu()][-FLOOR_BATCHES:]
+                outputs = [*outputs, processes.gather(ours.detach().cpu(), self.batch)][-FLOOR_BATCHES:]
             require_finite(loss, epoch, config)
             (loss / config.accumulate).backward()
             if config.mode == "lora" and epoch == number == 1:
                 require_reached(network.encoder)
             if number % config.accumulate == 0 or number == steps:
+                processes.average_gradients(network.parameters())
                 for group in self.optimiser.param_groups:  # apart: CORAL's part must not shrink the other's
                     nn.utils.clip_grad_norm_(group["params"], config.clip)
                 self.optimiser.step()
                 self.optimiser.zero_grad()
-            entropies.append(float(cross_entropy.detach()))
+            entropies.append(float(entropy.detach()))
         losses = {"cross_entropy": math.fsum(entropies) / steps}
         if corals:
             mean = math.fsum(corals) / steps
@@ -204,9 +212,14 @@ class _Steps:
             self.measure()
         return losses
 
-    def _hear(self, waves: Sequence[Wave], side: Side, rng: np.random.Generator) -> Tensor:
-        prepared = self.network.prepared(waves)
-        return self.network.features([random_crop(wave, self.samples, rng) for wave in prepared], side)
+    def _hear(self, waves: Waveforms, chosen: Tensor, side: Side, rng: np.random.Generator) -> Tensor:
+        """Hear this process's share of a batch, cut where one process would cut it."""
+        draws = rng.random(len(chosen))
+        own = self.processes.share(chosen)
+        prepared = self.network.prepared(waves[own])
+        places = self.processes.share(torch.from_numpy(draws)).tolist()
+        cut = [cut_at(wave, self.samples, place) for wave, place in zip(prepared, places, strict=True)]
+        return self.network.features(cut, side)
 
     def _compared(self, features: Tensor) -> Tensor:
         """What CORAL compares: (B, K, 2D) or (B, K, projection)."""
@@ -217,12 +230,6 @@ def identify(method: str, task: FinetuneTask, encoder: Encoder, seed: int, *sett
     """Hash all that a training depends on."""
     parts = [method, task.sha256(), encoder.weights_sha256, seed, settings]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _sum_coral(source: Tensor, target: Tensor, config: FinetuneConfig) -> Tensor:
-    """Sum over layers of the CORAL losses of two batches, each (B, K, features)."""
-    layers = range(source.shape[1])
-    return torch.stack([coral_loss(source[:, k], target[:, k], config.coral) for k in layers]).sum()
 
 
 def _floor(outputs: Tensor, batch: int, config: FinetuneConfig, seed: int) -> float:

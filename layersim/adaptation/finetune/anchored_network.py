@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.finetune.audio import Wave
 from layersim.adaptation.finetune.trainable import TrainableEncoder
 from layersim.adaptation.network import AnchoredClassifier
@@ -26,10 +27,20 @@ class AnchoredEncoder(nn.Module):
     classes : int, C >= 2
     projection, dropout
         As `AnchoredClassifier`.
+    processes : Processes
+        Those among which utterances are divided where all are heard: `measure` and `logits`.
     """
 
-    def __init__(self, encoder: TrainableEncoder, classes: int, projection: int, dropout: float) -> None:
+    def __init__(
+        self,
+        encoder: TrainableEncoder,
+        classes: int,
+        projection: int,
+        dropout: float,
+        processes: Processes = ALONE,
+    ) -> None:
         super().__init__()
+        self.processes = processes
         layers, width = len(encoder.layers or [0]), encoder.width
         self.encoder = encoder
         self.head = AnchoredClassifier(layers, width, classes, projection, dropout)
@@ -63,8 +74,7 @@ class AnchoredEncoder(nn.Module):
     def measure(self, waves: Sequence[Wave], side: Side, batch: int) -> None:
         """Measure one corpus's statistics with the encoder as it is now."""
         self.eval()
-        pooled = torch.cat([self.encoder(part).cpu() for part in self.each(waves, batch)])
-        statistics = measure_statistics(pooled)
+        statistics = measure_statistics(self._of_all(waves, batch, self.encoder))
         self.get_buffer(f"{side}_mean").copy_(statistics.mean)
         self.get_buffer(f"{side}_scale").copy_(statistics.scale)
 
@@ -76,4 +86,13 @@ class AnchoredEncoder(nn.Module):
     @torch.no_grad()
     def logits(self, waves: Sequence[Wave], side: Side, batch: int) -> Tensor:
         """Return the logits of whole utterances, on the CPU: (N, C)."""
-        return torch.cat([self(part, side).cpu() for part in self.each(waves, batch)])
+        return self._of_all(waves, batch, lambda part: self(part, side))
+
+    def _of_all(
+        self, waves: Sequence[Wave], batch: int, compute: Callable[[Sequence[Wave]], Tensor]
+    ) -> Tensor:
+        """Compute something of all utterances, each process of its share: one row each, on the CPU."""
+        processes = self.processes if len(waves) >= self.processes.size else ALONE
+        own = waves[processes.rank :: processes.size]
+        rows = torch.cat([compute(part).cpu() for part in self.each(own, batch)])
+        return processes.gather(rows, len(waves))

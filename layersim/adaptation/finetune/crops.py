@@ -28,8 +28,17 @@ def random_crop(wave: Wave, samples: int, rng: np.random.Generator) -> Wave:
     >>> random_crop(np.arange(3, dtype=np.float32), 5, np.random.default_rng(0))
     array([0., 1., 2.], dtype=float32)
     """
+    return cut_at(wave, samples, rng.random())
+
+
+def cut_at(wave: Wave, samples: int, place: float) -> Wave:
+    """Cut the stretch that a number in [0, 1) stands for: 0 the first, and all equally wide.
+
+    >>> cut_at(np.arange(4, dtype=np.float32), 3, 0.5)
+    array([1., 2., 3.], dtype=float32)
+    """
     places = max(1, len(wave) - samples + 1)
-    start = min(int(rng.random() * places), places - 1)
+    start = min(int(place * places), places - 1)
     return wave[start : start + samples]
 
 

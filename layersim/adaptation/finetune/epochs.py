@@ -13,6 +13,7 @@ As `layersim.adaptation.loop.run_epochs`, whose rule for the best epoch this fol
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import shutil
@@ -26,11 +27,14 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from layersim.adaptation.batches import streams
-from layersim.adaptation.loop import VALIDATION, EpochStep, Fit
+from layersim.adaptation.distributed import ALONE, Processes
+from layersim.adaptation.loop import VALIDATION, EpochStep, Fit, rank
 from layersim.errors import LayersimError
 from layersim.workspace import Progress, no_progress, read_json, write_bytes, write_json
 
 WEIGHTS, OPTIMISER, RECORD = "weights.safetensors", "optimiser.pt", "training.json"
+
+logger = logging.getLogger(__name__)
 
 _EPOCH = re.compile(r"epoch-(\d{4,})")
 
@@ -47,6 +51,7 @@ def run_kept_epochs(
     folder: Path | None = None,
     identity: str = "",
     progress: Progress = no_progress,
+    processes: Processes = ALONE,
 ) -> Fit:
     """Train epoch by epoch, keep the weights of the best, go on where a stopped training left off.
 
@@ -61,6 +66,9 @@ def run_kept_epochs(
         Where the epochs are kept; None: only in memory.
     identity : str
         Names all that this training depends on; a folder of another one is refused.
+    processes : Processes
+        Those that call this alike; the first one keeps the epochs. Each draws other random numbers, since it
+        hears other utterances.
 
     Raises
     ------
@@ -75,19 +83,21 @@ def run_kept_epochs(
         best_weights = _read_weights(_place(folder, best_epoch))
         load_trained(network, _read_weights(latest))
         optimiser.load_state_dict(_read_optimiser(latest))
+        logger.warning("going on from epoch %d: %s", len(rows) + 1, latest)
     for epoch in range(len(rows) + 1, epochs + 1):
         if rows and len(rows) - best_epoch >= patience:
             break
-        seed_torch(streams(seed, epoch)[-1])
+        own = streams(seed, epoch)[-1]
+        seed_torch(own if processes.leads else streams(own, processes.rank)[-1])
         network.train()
         losses = step(epoch)
         network.eval()
         entropy, score = validate()
         rows.append({"epoch": epoch, **losses, **dict(zip(VALIDATION, (entropy, score), strict=True))})
-        if best_epoch == 0 or _rank(rows[-1]) > _rank(rows[best_epoch - 1]):
+        if best_epoch == 0 or rank(rows[-1]) > rank(rows[best_epoch - 1]):
             best_epoch = epoch
             best_weights = {name: value.clone() for name, value in trained_state(network).items()}
-        if folder is not None:
+        if folder is not None and processes.leads:
             _keep(folder, network, optimiser, {"identity": identity, "best_epoch": best_epoch, "rows": rows})
         progress("training", epoch, epochs)
     load_trained(network, best_weights)
@@ -120,11 +130,6 @@ def load_trained(network: nn.Module, state: dict[str, Tensor]) -> None:
     if expected != set(state):
         raise ValueError(f"state of another network; differs in {sorted(expected ^ set(state))[:4]}")
     network.load_state_dict(state, strict=False)
-
-
-def _rank(row: dict[str, float]) -> tuple[float, float]:
-    """Best by UAR, of equals by the lower cross-entropy."""
-    return row[VALIDATION[1]], -row[VALIDATION[0]]
 
 
 def _place(folder: Path, epoch: int) -> Path:

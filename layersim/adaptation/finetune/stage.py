@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.evaluate import prediction_table
 from layersim.adaptation.finetune.anchored import learn_anchored_finetune
 from layersim.adaptation.finetune.anchored_network import AnchoredEncoder
@@ -42,6 +43,7 @@ from layersim.adaptation.finetune.wccn import WccnEncoder, learn_wccn_finetune
 from layersim.adaptation.loop import VALIDATION
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
+from layersim.adaptation.notes import anchor_notes, data_notes
 from layersim.adaptation.opening import (
     anchor_chooser,
     open_features,
@@ -52,20 +54,19 @@ from layersim.adaptation.opening import (
 from layersim.adaptation.run import Run
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.standardise import Statistics
-from layersim.adaptation.train import anchor_notes, collect, data_notes, requests_of, summarise
-from layersim.documents import require_form
+from layersim.adaptation.train import collect, requests_of, summarise
 from layersim.encoders.checkpoint import find_checkpoint
 from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError
 from layersim.settings import Settings
-from layersim.workspace import Progress, Workspace, no_progress, read_json, write_json
+from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
     from layersim.adaptation.finetune.audio import LearnedFromAudio
     from layersim.adaptation.result import TrainResult
     from layersim.encoders.encoder import Encoder
 
-ENCODER, EPOCHS, REQUEST = "encoder", "epochs", "request.json"
+ENCODER = "encoder"
 
 
 def finetune(
@@ -79,6 +80,7 @@ def finetune(
     device: str = "auto",
     progress: Progress = no_progress,
     force: bool = False,
+    processes: Processes = ALONE,
 ) -> TrainResult:
     """Train the workspace's encoder with every method and seed on one pair of its corpora.
 
@@ -96,6 +98,9 @@ def finetune(
         ``"auto"``, ``"cpu"`` or ``"cuda"``; what was begun on one may go on on the other.
     force : bool
         Train again also what is finished, and replace what was begun otherwise.
+    processes : Processes
+        Those that call this alike, with one disk for all (`layersim.adaptation.distributed`). They share the
+        batches of layer anchoring; Deep-WCCN is trained by the first alone.
 
     Raises
     ------
@@ -129,14 +134,14 @@ def finetune(
         for method in methods
         for seed in seeds
     ]
-    wanted = [run.is_wanted(force) for run in runs]
+    wanted = processes.lead(lambda: [run.is_wanted(force) for run in runs])
     for run in runs:
-        _refuse_begun_otherwise(run, force)
-    load = _loader(workspace.encoder, described, device)
+        processes.lead(functools.partial(_refuse_begun_otherwise, run, force))
+    load = _loader(workspace.encoder, described, device, processes)
     for run, needed in zip(runs, wanted, strict=True):
         if needed:
-            _train(run, audio, workspace.encoder, load, _by_epochs(progress, run))
-        shutil.rmtree(run.folder / EPOCHS, ignore_errors=True)
+            _train(run, audio, workspace.encoder, load, _by_epochs(progress, run), processes)
+        processes.lead(run.forget_epochs)
     counts = {
         "source_train": audio.task.source.labels().counts(classes),
         "source_validation": audio.task.validation.labels().counts(classes),
@@ -148,7 +153,7 @@ def finetune(
         audio.task.validation.labels(), audio.test.labels(), source, target, classes, runs[0].batch, asked
     )
     results = [collect(method, folder, config, classes) for method in methods]
-    return summarise(source, target, described, classes, results, counts, notes, folder)
+    return summarise(source, target, described, classes, results, counts, notes, folder, processes)
 
 
 def _plan(
@@ -175,26 +180,25 @@ def _plan(
 
 def _refuse_begun_otherwise(run: Run, force: bool) -> None:
     """Refuse a training that was killed and had been asked for otherwise; with ``force`` it goes."""
-    file = run.folder / EPOCHS / REQUEST
-    if not file.is_file():
-        return
-    begun = read_json(file)
-    require_form(begun, {"request": dict, "inputs": dict}, str(file), f"Delete {file.parent}.")
-    if changed := run.differences(begun["request"], begun["inputs"]):
+    if changed := run.begun_otherwise():
         if not force:
             raise LayersimError(
                 f"{run.folder}: holds a training that was begun differently and not finished ({changed}). "
                 "Finish it with those settings, or replace it, and all like it, with --force."
             )
-        shutil.rmtree(file.parent)
+        run.forget_epochs()
 
 
-def _loader(checkpoint: str, described: dict[str, Any], device: str) -> Callable[[], Encoder]:
+def _loader(
+    checkpoint: str, described: dict[str, Any], device: str, processes: Processes
+) -> Callable[[], Encoder]:
     """Return what loads the encoder of the features when it is first asked for, and then keeps it."""
 
     @functools.cache
     def load() -> Encoder:
         place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        if place == "cuda" and processes.size > 1:  # each process has a GPU of its own
+            place = f"cuda:{processes.local}"
         encoder = load_encoder(
             checkpoint, device=place, max_seconds=described["max_seconds"],
             whisper_window=described.get("whisper_window", "full"),
@@ -218,31 +222,47 @@ def _by_epochs(progress: Progress, run: Run) -> Progress:
 
 
 def _train(
-    run: Run, audio: PairAudio, checkpoint: str, load: Callable[[], Encoder], progress: Progress
+    run: Run,
+    audio: PairAudio,
+    checkpoint: str,
+    load: Callable[[], Encoder],
+    progress: Progress,
+    processes: Processes,
 ) -> None:
     """Train, score, and write the folder."""
+    if processes.size > 1 and not isinstance(run.settings.config, FinetuneConfig):
+        processes.lead(lambda: _train(run, audio, checkpoint, load, progress, ALONE))
+        return
     encoder = load()
-    run.begin()
-    asked = {"request": run.request(), "inputs": dict(run.inputs)}
-    write_json(run.folder / EPOCHS / REQUEST, asked)
-    learned = _learn(run, audio, checkpoint, encoder, progress)
-    tested = prediction_table(learned.probabilities(audio.test.waveforms), audio.test.labels(), run.classes)
-    validation = {
-        "uar": float(learned.curves[VALIDATION[1]].iloc[learned.best_epoch - 1]),
-        "counts": audio.task.validation.labels().counts(run.classes),
-    }
-    files = _export(run, learned, checkpoint, encoder)
-    details = {**learned.details, "device": str(encoder.device)}
-    run.write(replace(learned, details=details), tested, validation, files)
+    processes.lead(run.begin)
+    learned = _learn(run, audio, checkpoint, encoder, progress, processes)
+    shares = learned.probabilities(audio.test.waveforms)
+
+    def write() -> None:
+        tested = prediction_table(shares, audio.test.labels(), run.classes)
+        validation = {
+            "uar": float(learned.curves[VALIDATION[1]].iloc[learned.best_epoch - 1]),
+            "counts": audio.task.validation.labels().counts(run.classes),
+        }
+        files = _export(run, learned, checkpoint, encoder)
+        details = {**learned.details, "device": str(encoder.device)}
+        run.write(replace(learned, details=details), tested, validation, files)
+
+    processes.lead(write)
 
 
 def _learn(
-    run: Run, audio: PairAudio, checkpoint: str, encoder: Encoder, progress: Progress
+    run: Run,
+    audio: PairAudio,
+    checkpoint: str,
+    encoder: Encoder,
+    progress: Progress,
+    processes: Processes,
 ) -> LearnedFromAudio:
-    config, epochs = run.settings.config, run.folder / EPOCHS
+    config, epochs = run.settings.config, run.epochs
     if isinstance(config, FinetuneConfig):
         return learn_anchored_finetune(
-            audio.task, encoder, run.method.layers, config, run.seed, progress, epochs
+            audio.task, encoder, run.method.layers, config, run.seed, progress, epochs, processes
         )
     pretext = load_pretext(checkpoint, encoder) if config.beta else None
     return learn_wccn_finetune(

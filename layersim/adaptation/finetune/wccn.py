@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layersim.adaptation.batches import batches, class_numbers, class_weights, streams
+from layersim.adaptation.batches import Batches, class_numbers, class_weights, streams
 from layersim.adaptation.finetune.anchored import identify
 from layersim.adaptation.finetune.audio import FinetuneTask, LearnedFromAudio, Wave
 from layersim.adaptation.finetune.crops import middle_crop, normalise, random_crop
@@ -228,7 +228,7 @@ class _Steps:
         rng, mask_rng = np.random.default_rng(crops), np.random.default_rng(hidden)
         steps = len(self.source) // self.batch
         sums: dict[str, list[float]] = {}
-        rows = islice(batches(len(self.source), self.batch, orders), steps)
+        rows = islice(Batches(len(self.source), self.batch, orders), steps)
         for number, chosen in enumerate(rows, start=1):
             waves = [
                 normalise(random_crop(wave, network.samples, rng)) for wave in self.source.waveforms[chosen]

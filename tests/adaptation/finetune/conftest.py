@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 import torch
 import transformers
 
 from layersim.adaptation.finetune.audio import FinetuneTask, LabelledAudio, UnlabelledAudio, Waveforms
+from layersim.corpus.manifest import write_manifest
 from layersim.encoders.encoder import Encoder
 from layersim.encoders.load import load_encoder, quiet
+from layersim.features.extract import ExtractConfig, extract
+from layersim.settings import resolve_settings
+from layersim.similarity.rank import rank
+from layersim.similarity.settings import RankConfig
+from layersim.workspace import CorpusEntry, Workspace
 
 TINY = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "encoders" / "conftest.py")))
 DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "dropout",
             "final_dropout", "feat_quantizer_dropout")  # fmt: skip
 CLASSES = ("anger", "sadness")
+SPLITS = ("train", "train", "train", "validation", "test", "test")  # of the speakers of a corpus of tones
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -111,3 +121,51 @@ def make_task() -> Callable[..., FinetuneTask]:
 @pytest.fixture
 def make_tones() -> Callable[..., LabelledAudio]:
     return tones
+
+
+def write_corpus(root: Path, name: str, seed: int) -> None:
+    """Six speakers say two low and two high tones each; in the target one more that is neither."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for speaker, split in enumerate(SPLITS):
+        for number, emotion in enumerate([*CLASSES, *CLASSES, *(["fear"] if name == "english" else [])]):
+            times = np.arange(int(rng.integers(3_200, 4_800))) / 16_000
+            pitch = {"anger": 300.0, "sadness": 1500.0, "fear": 700.0}[emotion]
+            wave = 0.3 * np.sin(2 * np.pi * pitch * times) + 0.02 * rng.standard_normal(len(times))
+            identity = f"{speaker}-{number}"
+            (root / name).mkdir(exist_ok=True)
+            soundfile.write(root / name / f"{identity}.wav", wave.astype("float32"), 16_000)
+            rows.append(
+                {"corpus": name, "utterance_id": identity, "path": f"{identity}.wav", "start": np.nan,
+                 "end": np.nan, "speaker": f"{name}{speaker}", "language": "en", "emotion": emotion,
+                 "split": split, "text": "", "source_label": emotion}
+            )  # fmt: skip
+    write_manifest(pd.DataFrame(rows), root / f"{name}.csv")
+
+
+@pytest.fixture(scope="session")
+def extracted(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two corpora of tones, extracted and ranked; copy it before you change it."""
+    root = tmp_path_factory.mktemp("study")
+    for seed, name in enumerate(("german", "english")):
+        write_corpus(root, name, seed)
+    entries = {
+        name: CorpusEntry(manifest=root / f"{name}.csv", audio_root=root / name)
+        for name in ("german", "english")
+    }
+    workspace = Workspace.create(root, str(pretrained), entries)
+    extract(workspace, resolve_settings(ExtractConfig))
+    rank(
+        workspace,
+        resolve_settings(RankConfig, {"bootstraps": 20, "permutations": 20, "probe_limit": 0}),
+        "german",
+        "english",
+    )
+    return root
+
+
+@pytest.fixture
+def workspace(extracted: Path, tmp_path: Path) -> Workspace:
+    """A copy of that study."""
+    shutil.copytree(extracted, tmp_path / "study")
+    return Workspace.read(tmp_path / "study")

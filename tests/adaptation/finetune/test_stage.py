@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from layersim.adaptation.finetune import audio, stage
@@ -29,61 +27,12 @@ from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError, StageMissingError, UsageError
 from layersim.features.extract import ExtractConfig, extract
 from layersim.settings import resolve_settings
-from layersim.similarity.rank import rank
-from layersim.similarity.settings import RankConfig
-from layersim.workspace import CorpusEntry, Workspace
+from layersim.workspace import Workspace
 
 CLASSES = ["anger", "sadness"]
-SPLITS = ("train", "train", "train", "validation", "test", "test")
 QUICK = {"batch": 4, "crop_seconds": 0.2, "projection": 5}
 FIGURES = {f"{name}.{kind}" for name in ("curves", "confusion") for kind in ("png", "svg")}
 RESULTS = {"metrics.json", "predictions.csv", "curves.csv", "run.json", "encoder"} | FIGURES
-
-
-def write_corpus(root: Path, name: str, seed: int) -> None:
-    """Six speakers say two low and two high tones each; in the target one more that is neither."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for speaker, split in enumerate(SPLITS):
-        for number, emotion in enumerate([*CLASSES, *CLASSES, *(["fear"] if name == "english" else [])]):
-            times = np.arange(int(rng.integers(3_200, 4_800))) / 16_000
-            pitch = {"anger": 300.0, "sadness": 1500.0, "fear": 700.0}[emotion]
-            wave = 0.3 * np.sin(2 * np.pi * pitch * times) + 0.02 * rng.standard_normal(len(times))
-            identity = f"{speaker}-{number}"
-            (root / name).mkdir(exist_ok=True)
-            soundfile.write(root / name / f"{identity}.wav", wave.astype("float32"), 16_000)
-            rows.append(
-                {"corpus": name, "utterance_id": identity, "path": f"{identity}.wav", "start": np.nan,
-                 "end": np.nan, "speaker": f"{name}{speaker}", "language": "en", "emotion": emotion,
-                 "split": split, "text": "", "source_label": emotion}
-            )  # fmt: skip
-    write_manifest(pd.DataFrame(rows), root / f"{name}.csv")
-
-
-@pytest.fixture(scope="module")
-def extracted(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("study")
-    for seed, name in enumerate(("german", "english")):
-        write_corpus(root, name, seed)
-    entries = {
-        name: CorpusEntry(manifest=root / f"{name}.csv", audio_root=root / name)
-        for name in ("german", "english")
-    }
-    workspace = Workspace.create(root, str(pretrained), entries)
-    extract(workspace, resolve_settings(ExtractConfig))
-    rank(
-        workspace,
-        resolve_settings(RankConfig, {"bootstraps": 20, "permutations": 20, "probe_limit": 0}),
-        "german",
-        "english",
-    )
-    return root
-
-
-@pytest.fixture
-def workspace(extracted: Path, tmp_path: Path) -> Workspace:
-    shutil.copytree(extracted, tmp_path / "study")
-    return Workspace.read(tmp_path / "study")
 
 
 @pytest.fixture
