@@ -4,10 +4,13 @@ A cache of a million utterances takes 40 GB for its means alone. `study` stores 
 utterances in *blocks*, and lets every shard point (by an HDF5 external link) at one of them: each shard has
 its own keys, table and provenance, and its vectors are read from a file by the same code, but several shards
 share them, and both corpora do. What that leaves out is the disk: the blocks stay in the system's page cache.
+layersim refuses such shards, since they reach out of themselves and lack the deviations: `accept_synthetic` makes
+this process take them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from layersim.corpus.manifest import TEXT_COLUMNS, utterance_keys, write_manifest
+from layersim.features import shard_heads
 from layersim.features.provenance import utterances_sha256
+from layersim.features.shard_form import require_utterances
 from layersim.features.shards import CHUNK_ROWS, ShardRows, ShardWriter, part_file, shard_ranges
 
 LAYERS, WIDTH = 13, 768  # those of a base model
@@ -25,6 +30,15 @@ SHARD_ROWS = 256  # the default of extract
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 ENCODER = "synthetic/base"
 UTTERANCES_PER_SPEAKER = 100
+
+
+def accept_synthetic() -> None:
+    """Look at no more of a shard than its tables when it is opened, in this process."""
+
+    def look(shard: h5py.File, _provenance: Mapping[str, Any]) -> tuple[int, int]:
+        return require_utterances(shard), 0
+
+    shard_heads.require_sound = look
 
 
 def study(folder: Path, blocks: list[Path], utterances: int) -> Path:

@@ -21,7 +21,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from caches import EMOTIONS, SHARD_ROWS, study, write_blocks
+from caches import EMOTIONS, SHARD_ROWS, accept_synthetic, study, write_blocks
 from layersim.features.dataset import open_corpus
 from layersim.settings import resolve_settings
 from layersim.similarity.cosine import Side, compare, usable_cells
@@ -43,6 +43,7 @@ SHARED = "vectors shared by shards and read from the page cache"
 
 def measure(scale: Scale) -> list[Row]:
     """Rank pairs of corpora of three sizes; quick: up to 40,000 utterances a side, full: up to a million."""
+    accept_synthetic()
     sizes, pairs = (QUICK, PAIRS_QUICK) if scale.quick else (FULL, PAIRS_FULL)
     blocks = write_blocks(scale.scratch / "blocks", min(BLOCKS, -(-max(sizes) // SHARD_ROWS)))
     studies = {size: study(scale.scratch / str(size), blocks, size) for size in sorted({*sizes, *pairs})}
@@ -143,6 +144,7 @@ def _rank_apart(folder: Path) -> dict[str, float]:
 
 
 def _rank_here(folder: Path) -> dict[str, float]:
+    accept_synthetic()
     clock, processor = time.perf_counter(), time.process_time()
     rank(Workspace.read(folder), resolve_settings(RankConfig, {}), "source", "target", force=True)
     processor, clock = time.process_time() - processor, time.perf_counter() - clock

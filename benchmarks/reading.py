@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from caches import SHARD_ROWS, WIDTH, write_cache
+from caches import SHARD_ROWS, WIDTH, accept_synthetic, write_cache
 from layersim.features.cache import FeatureCache
 from measure import Row, Scale, in_turns, speed_ratio
 
@@ -33,6 +33,7 @@ def measure(scale: Scale) -> list[Row]:
     shards = write_cache(scale.scratch / "cache", utterances)
     plain = scale.scratch / "plain"
     began = time.perf_counter()
+    accept_synthetic()
     cache = FeatureCache.open(scale.scratch / "cache")
     opening = time.perf_counter() - began
     began = time.perf_counter()
