@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import runpy
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from layersim.adaptation import checkpoint
 from layersim.adaptation.anchored import learn_anchored
+from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.coral import summed_coral
 from layersim.adaptation.distributed import Processes, cross_entropy, join_processes
 from layersim.adaptation.finetune.anchored import learn_anchored_finetune
@@ -20,6 +23,7 @@ from layersim.adaptation.pair import read_pair
 from layersim.adaptation.settings import TrainConfig
 from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError
+from layersim.workspace import Progress, no_progress
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 FOLDER = Path(__file__).parent
@@ -61,15 +65,31 @@ def losses(processes: Processes, form: Any, wrapped: bool) -> dict[str, Tensor]:
     return {"loss": loss.detach(), **{name: part.grad for name, part in network.named_parameters()}}
 
 
-def cached(processes: Processes) -> dict[str, Tensor]:
+def cached(
+    processes: Processes, kept: Checkpoint | None = None, progress: Progress = no_progress
+) -> dict[str, Tensor]:
     """Layer anchoring on cached features, dropout as by default, batches that do not divide."""
     make_corpus = runpy.run_path(str(FOLDER.parent / "conftest.py"))["make_corpus"]
     data = read_pair(
         make_corpus("german", seed=1), make_corpus("english", seed=2), ("2", "3"), CLASSES, "corpus"
     )
     config = TrainConfig(epochs=3, batch=13, projection=5)
-    learned = learn_anchored(data.task(CLASSES), config, 7, processes=processes)
+    learned = learn_anchored(data.task(CLASSES), config, 7, progress, kept=kept, processes=processes)
     return results(learned, learned.probabilities(data.target_test.features))
+
+
+def resumed(processes: Processes, folder: Path) -> dict[str, Tensor]:
+    """The same, stopped after two of three epochs and begun again."""
+
+    def stop(_label: str, done: float, _total: float) -> None:
+        if done == 2:
+            raise InterruptedError
+
+    checkpoint.SECONDS = 0.0
+    kept = Checkpoint(folder / "training.pt")
+    with suppress(InterruptedError):
+        cached(processes, kept, stop)
+    return cached(processes, kept)
 
 
 def finetuned(processes: Processes, encoder: str, mode: Any) -> dict[str, Tensor]:
@@ -127,5 +147,6 @@ if __name__ == "__main__":
             "work": work(joined, sys.argv[2]),
             "gathered": joined.gather(joined.share(rows), 7),
             "failures": failures(joined),
+            "resumed": resumed(joined, Path(sys.argv[1]).parent),
         }
         torch.save(content, f"{sys.argv[1]}.{joined.rank}")
