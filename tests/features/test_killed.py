@@ -15,7 +15,7 @@ HERE = Path(__file__)
 
 LINES = {  # function -> how many of its lines an extract of one shard runs, about
     "take": 12, "_create": 20, "release": 6, "remove_left_overs": 5,  # claims
-    "at_work": 12, "make_shard": 8, "__enter__": 12, "finish": 25, "write": 60, "_write_table": 20,
+    "at_work": 12, "make": 10, "__enter__": 12, "finish": 25, "write": 60, "_write_table": 20,
     "seal": 8, "_flush": 5,  # shards
 }  # fmt: skip
 
@@ -48,6 +48,7 @@ def test_killed_at_fifty_random_moments_an_extract_always_ends_with_the_same_byt
 def die_in(function: str, line: int, pipe: int) -> None:
     """Kill this process at the n-th line that it runs of a function, and say so on the pipe before."""
     import signal
+    import threading
 
     seen = 0
 
@@ -63,6 +64,7 @@ def die_in(function: str, line: int, pipe: int) -> None:
         code = frame.f_code
         return lines if code.co_name == function and "layersim/features" in code.co_filename else None
 
+    threading.settrace(calls)  # shards are finished in a thread of their own
     sys.settrace(calls)
 
 
