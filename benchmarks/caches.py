@@ -4,8 +4,8 @@ A cache of a million utterances takes 40 GB for its means alone. `study` stores 
 utterances in *blocks*, and lets every shard point (by an HDF5 external link) at one of them: each shard has
 its own keys, table and provenance, and its vectors are read from a file by the same code, but several shards
 share them, and both corpora do. What that leaves out is the disk: the blocks stay in the system's page cache.
-layersim refuses such shards, since they reach out of themselves and lack the deviations: `accept_synthetic` makes
-this process take them.
+layersim refuses such shards, since they reach out of themselves and lack the deviations: `accept_synthetic`
+makes this process take them.
 """
 
 from __future__ import annotations

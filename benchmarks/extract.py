@@ -69,7 +69,7 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def _count(seconds: float, quick: bool) -> int:
-    return max(2, round((12 if quick else 60) / seconds))
+    return max(2, round((30 if quick else 90) / seconds))
 
 
 def write_clips(scratch: Path, seconds: float, count: int) -> Clips:
