@@ -4,13 +4,17 @@ finished shard is written while it works on the next one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
+from layersim.errors import ClaimedError
 from layersim.features.shards import AcousticRows, ShardRows, ShardWriter
+
+logger = logging.getLogger(__name__)
 
 
 class Decoders(ThreadPoolExecutor):
@@ -59,8 +63,12 @@ class BackgroundWriting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown(wait=True)  # also after an error or Ctrl-C: what was computed is not lost
-        if error is None:
+        try:
             self.settle()
+        except Exception as unwritten:
+            if error is None:
+                raise
+            logger.warning("the shard before could not be written either: %s", unwritten)
 
     def finish(self, claim: ExitStack, writer: ShardWriter, rows: ShardRows | AcousticRows) -> None:
         """Finish a shard and leave its claim.
@@ -73,7 +81,8 @@ class BackgroundWriting:
         Raises
         ------
         LayersimError, OSError, ValueError
-            What finishing the shard *before* has raised; this one stays with the caller.
+            What finishing the shard *before* has raised; this one stays with the caller. That another
+            process has taken a shard over is logged only: then it is not there, or made by the other.
         """
         self.settle()
         self._last = self._thread.submit(_finish, claim.pop_all(), writer, rows)
@@ -92,5 +101,8 @@ class BackgroundWriting:
 
 
 def _finish(claim: ExitStack, writer: ShardWriter, rows: ShardRows | AcousticRows) -> None:
-    with claim:
-        writer.finish(rows)
+    try:
+        with claim:
+            writer.finish(rows)
+    except ClaimedError as error:  # not the fault of whoever asks next: the shard is another's now
+        logger.warning("%s", error)

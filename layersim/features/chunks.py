@@ -181,7 +181,7 @@ class StoredChunks:
 
 
 def find_chunks(file: Path, product: str, rows: int) -> StoredChunks:
-    """Ask HDF5 where the chunks of a product lie, which has at least so many rows.
+    """Ask HDF5 where the chunks of a product lie, which has so many rows.
 
     Raises
     ------
@@ -198,12 +198,12 @@ def find_chunks(file: Path, product: str, rows: int) -> StoredChunks:
             ) from None
 
 
-def _find(dataset: h5py.Dataset, least: int) -> StoredChunks:
+def _find(dataset: h5py.Dataset, expected: int) -> StoredChunks:
     rows, layers, width = dataset.shape
     if dataset.dtype != np.dtype("<f4") or dataset.chunks is None or dataset.chunks[1:] != (1, width):
         raise ValueError(f"{dataset.dtype} in chunks {dataset.chunks}")
-    if rows < least:
-        raise ValueError(f"{rows} rows where the table has {least}")
+    if rows != expected:
+        raise ValueError(f"{rows} rows where there were {expected} when the cache was opened")
     file = Path(dataset.file.filename)
     chunk_rows = dataset.chunks[0]
     offsets = np.full((-(-rows // chunk_rows), layers), -1, dtype=np.int64)

@@ -118,7 +118,7 @@ def extract_share(
         As `extract`.
     """
     if settings.config.engine == "ray":
-        raise UsageError("--num-shards and --shard are for processes without Ray: leave out --engine ray.")
+        raise UsageError("--num-shards and --shard are for processes without Ray: --engine local.")
     plan = plan_corpora(workspace, settings, corpora, progress, force, encoder, keep_going)
     limit = BatchLimit()
     return [

@@ -20,7 +20,8 @@ from layersim.features.shard_file import writing_to
 from layersim.features.shard_heads import read_head
 from layersim.features.shards import part_file
 from layersim.features.share import Share, ShareResult
-from layersim.features.trimming import measure_trimming
+from layersim.features.standing import is_stale
+from layersim.features.trimming import Trimming, measure_trimming
 from layersim.features.workers import at_work
 from layersim.provenance import RUN, write_run
 from layersim.settings import Settings
@@ -64,7 +65,11 @@ def make_cache(
             )  # fmt: skip
         began = time.monotonic()
         if hired is not None:
-            computed = hired.make_missing_shards(*planned, progress)
+            try:
+                computed = hired.make_missing_shards(*planned, progress)
+            except BaseException:
+                hired.end()  # while others can still see that someone is at work
+                raise
             notes = hired.notes
         else:
             with ShardMaker(encoder, settings.config.batch_seconds, limit) as maker:
@@ -98,9 +103,13 @@ def make_share(
             computed = make_missing_shards(*planned, maker, progress, own)
         elapsed = time.monotonic() - began
         notes = maker.notes
-        left = [index for index in range(job.shards) if not part_file(folder, index).exists()]
+        left = [index for index in range(job.shards) if is_stale(job, folder, index)]
         if not left:
-            finish_cache(planned, encoder, settings, computed, elapsed, notes)
+            notes = finish_cache(planned, encoder, settings, computed, elapsed, notes).notes
+        else:
+            notes = [*job.notes, *notes]
+            if computed and (trimming := _trimming(planned, own, encoder, settings)):
+                notes.append(trimming.note())
     return ShareResult(
         corpus=job.corpus,
         folder=folder,
@@ -114,8 +123,21 @@ def make_share(
         computed_hours=computed / SAMPLE_RATE / 3600,
         elapsed_seconds=elapsed,
         failed=sum(len(read_head(part_file(folder, index)).failed) for index in own),
-        notes=[*job.notes, *notes],
+        notes=notes,
     )
+
+
+def _trimming(
+    planned: PlannedCache, shards: Sequence[int], encoder: Encoder, settings: Settings[ExtractConfig]
+) -> Trimming | None:
+    """Measure what trimming has changed in some shards; None where nothing is trimmed."""
+    folder, job, provenance = planned
+    if provenance["encoder"].get("whisper_window") != "trim":
+        return None
+    failed = {key for index in shards for key, _, _ in read_head(part_file(folder, index)).failed}
+    clips = [job.clips[row] for index in shards for row in job.rows(index)]
+    usable = [clip for clip in clips if clip.key not in failed]
+    return measure_trimming(usable, encoder, settings.config.seed) if usable else None
 
 
 def finish_cache(
@@ -141,10 +163,7 @@ def finish_cache(
     with writing_to(folder):
         write_failures(folder, failures)
     refuse_empty(job.corpus, cache, failures)
-    trimming = None
-    if computed_samples and provenance["encoder"].get("whisper_window") == "trim":
-        clips = [clip for clip in job.clips if clip.key not in cache.failed]
-        trimming = measure_trimming(clips, encoder, settings.config.seed)
+    trimming = _trimming(planned, range(job.shards), encoder, settings) if computed_samples else None
     result = describe_result(job, cache, computed_samples, elapsed_seconds, trimming)
     result.notes.extend(notes)
     if computed_samples or not (folder / RUN).exists():

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from layersim.features.ray_cluster import connected
 from layersim.features.ray_pool import RayWorkers
 from layersim.features.ray_worker import NodeNeeds, WorkerOrder
+from layersim.features.shard_file import writing_to
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
@@ -56,7 +57,7 @@ def ray_workers(
         needs = NodeNeeds(
             folders=list(jobs),
             marker=marker,
-            recordings={job.clips[0].path: job.clips[0].path.stat().st_size for job in jobs.values()},
+            recordings=dict(filter(None, map(_first_recording, jobs.values()))),
             checkpoint=Path(checkpoint) if Path(checkpoint).is_absolute() else None,
             versions=next(iter(jobs.values())).provenance["versions"],
         )
@@ -72,15 +73,23 @@ def ray_workers(
             workers.end()
 
 
+def _first_recording(job: CorpusJob) -> tuple[Path, int] | None:
+    """Return the first recording that can be used, and its size in bytes."""
+    usable = (clip.path for row, clip in enumerate(job.clips) if row not in job.unusable)
+    path = next(usable, None)
+    return None if path is None else (path, path.stat().st_size)
+
+
 @contextmanager
 def _marked(folders: Iterable[Path]) -> Iterator[str]:
     """Put a file into every folder, by whose name another machine can tell that it sees the same one."""
-    marker = f".{uuid.uuid4().hex}.tmp"
+    marker = f".{uuid.uuid4().hex}.seen"  # no name that is swept up while the run lasts
     places = [folder / marker for folder in folders]
     try:
         for place in places:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.touch()
+            with writing_to(place.parent):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.touch()
         yield marker
     finally:
         for place in places:

@@ -154,14 +154,17 @@ class RayWorkers:
         from ray.exceptions import RayError
 
         busy = {worker.awaited: worker for worker in self._workers if worker.index is not None}
-        with suppress(RayError):
-            for worker in busy.values():
+        for worker in busy.values():
+            with suppress(RayError):
                 worker.actor.stop.remote()
-            late = ray.wait(list(busy), num_returns=len(busy), timeout=_GRACE)[1] if busy else []
-            for worker in self._workers:
+        late = list(busy)
+        with suppress(RayError):
+            late = ray.wait(late, num_returns=len(late), timeout=_GRACE)[1] if late else []
+        for worker in self._workers:
+            with suppress(RayError):
                 ray.kill(worker.actor)
-            for reference in late:
-                busy[reference].drop_claim(self._folder)
+        for reference in late:
+            busy[reference].drop_claim(self._folder)
         self._workers.clear()
 
     def _hire(self, wanted: int) -> None:
@@ -215,9 +218,12 @@ class RayWorkers:
         try:
             answer = ray.get(worker.awaited)
         except RayTaskError as error:
-            if isinstance(error.cause, LayersimError):
-                raise error.cause from None
-            raise
+            if not isinstance(error.cause, LayersimError):
+                raise
+            if worker.facts is None and any(other.facts for other in self._workers):
+                self._bury(worker, str(error.cause))  # a node that came late and lacks something
+                return None
+            raise error.cause from None
         except RayError as error:
             self._bury(worker, gist(error))
             return None

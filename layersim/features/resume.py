@@ -79,8 +79,9 @@ def make_missing_shards(
                 said = True
             time.sleep(workers.LOOK_EVERY)
             advance(0)
-        pending = left
-    maker.settle()
+        maker.settle()
+        # and what another process took over, since this one had shown no life for too long
+        pending = [index for index in pending if index in left or not part_file(folder, index).exists()]
     return computed
 
 

@@ -35,7 +35,7 @@ class ExtractConfig(StageConfig):
     batch_seconds: float = setting(
         0.0, "Seconds of audio in a batch (0: by the GPU's memory; one utterance at a time on a CPU).", ge=0
     )
-    shard_size: int = setting(256, "Utterances per HDF5 file: what a killed run loses at most.", ge=1)
+    shard_size: int = setting(256, "Utterances per HDF5 file; a killed run loses at most two.", ge=1)
     seed: int = setting(0, "Seed of the utterances that --limit takes.", ge=0)
     engine: Literal["local", "ray"] = setting(
         "local", "What makes the shards: this process, or the workers of a Ray cluster."

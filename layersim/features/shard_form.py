@@ -19,6 +19,7 @@ import numpy as np
 
 from layersim.documents import parse_json, require_form
 from layersim.errors import LayersimError
+from layersim.features.provenance import ALL_UTTERANCES
 
 _ADVICE = "Delete this file and run layersim extract again: it makes only what is missing."
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, AttributeError)
@@ -39,6 +40,8 @@ _PROVENANCE = {
     "manifest_sha256": str,
     "encoder": {"checkpoint": str},
     "store": (str, ...),
+    "shard_size": (int, ...),
+    "versions": ({...: object}, ...),
     "shape": ([int], ...),
 }  # form; see layersim.documents
 
@@ -117,6 +120,11 @@ def inner_dataset(shard: h5py.File, name: str) -> h5py.Dataset | None:
 def require_sound(shard: h5py.File, provenance: Mapping[str, Any]) -> tuple[int, int]:
     """Refuse a shard that lacks what its provenance promises, or holds it in another form.
 
+    Parameters
+    ----------
+    provenance : mapping
+        Its own, which `require_provenance` has looked at.
+
     Returns
     -------
     (int, int)
@@ -127,7 +135,6 @@ def require_sound(shard: h5py.File, provenance: Mapping[str, Any]) -> tuple[int,
     LayersimError
         Saying what is wrong.
     """
-    require_form(provenance, _PROVENANCE, shard.filename, _ADVICE)
     layers, frame_layers, width = (provenance[key] for key in ("layers", "frame_layers", "width"))
     utterances = require_utterances(shard)
     if (shape := provenance.get("shape")) is not None:
@@ -154,9 +161,29 @@ def require_utterances(shard: h5py.File) -> int:
     LayersimError
         Saying what is wrong.
     """
+    held, failed = _require_table(shard, "utterance"), 0
     if inner_dataset(shard, "utterance/failed") is not None:
-        _require_table(shard, "utterance", name="failed")
-    return _require_table(shard, "utterance")
+        failed = _require_table(shard, "utterance", name="failed")
+        with damage_refused(shard.filename):
+            places = shard["utterance/failed"]["place"]
+        if failed and (len(np.unique(places)) < failed or places.min() < 0 or places.max() >= held + failed):
+            raise _damaged(shard, "utterance/failed names places that there are not")
+    return held
+
+
+def require_provenance(provenance: Mapping[str, Any], where: str) -> None:
+    """Refuse a provenance that lacks what every reader needs of it.
+
+    Raises
+    ------
+    LayersimError
+        Naming what is missing or otherwise.
+    """
+    require_form(provenance, _PROVENANCE, where, _ADVICE)
+    if isinstance(selection := provenance["selection"], str) and selection != ALL_UTTERANCES:
+        raise LayersimError(f"{where}: selection is {selection!r}, not {ALL_UTTERANCES!r}. {_ADVICE}")
+    if (size := provenance.get("shard_size")) is not None and size < 1:
+        raise LayersimError(f"{where}: shard_size is {size}, not 1 or more. {_ADVICE}")
 
 
 def _require_table(

@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 from layersim.errors import LayersimError, ProvenanceError
 from layersim.features.provenance import differences, refuse_other
-from layersim.features.shard_form import inner_dataset, require_sound, require_utterances, whole_number
+from layersim.features.shard_form import (
+    inner_dataset,
+    require_provenance,
+    require_sound,
+    require_utterances,
+    whole_number,
+)
 from layersim.features.shards import (
     FAILED,
     MADE_AGAIN,
@@ -50,6 +56,7 @@ def read_head(file: Path, whole: bool = False) -> ShardHead:
     """
     with open_shard(file) as shard:
         provenance = provenance_of(shard)
+        require_provenance(provenance, shard.filename)
         if whole:
             utterances, phones = require_sound(shard, provenance)
         else:

@@ -363,7 +363,6 @@ def open_shard(file: Path) -> Iterator[h5py.File]:
 
 
 def remove_left_overs(folder: Path) -> None:
-    """Remove the temporary files of workers that were killed."""
     """Remove the claims and temporary files of workers that were killed."""
     with writing_to(folder):
         claims.remove_dead(folder)

@@ -33,6 +33,18 @@ def is_finished(job: CorpusJob, folder: Path, index: int) -> bool:
     return not failed and not exchanged
 
 
+def is_stale(job: CorpusJob, folder: Path, index: int) -> bool:
+    """Whether a shard is not there, or is of recordings that were exchanged since; failed ones do not count.
+
+    Raises
+    ------
+    LayersimError
+        If a file there is not a shard.
+    """
+    file = part_file(folder, index)
+    return not file.exists() or bool(_look(job, file, index)[1])
+
+
 def refuse_exchanged(job: CorpusJob, folder: Path) -> None:
     """Refuse a cache that holds features of recordings that are others now.
 

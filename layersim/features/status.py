@@ -71,7 +71,7 @@ class CacheState:
         """Say how it was made, who is at work, and what is wrong."""
         lines = []
         if made := self.provenance:
-            encoder, versions = made["encoder"], made["versions"]
+            encoder, versions = made["encoder"], made.get("versions", {})
             shown = [encoder["checkpoint"]]
             if encoder.get("revision"):
                 shown.append(f"revision {str(encoder['revision'])[:12]}")
@@ -187,4 +187,5 @@ def _utterances_in_all(manifest: Path, head: ShardHead | None) -> int | None:
     if selection != ALL_UTTERANCES:
         count = min(count, int(selection["limit"]))
     # The manifest may have changed since; then only the later stages and verify can say what to do.
-    return count if len(shard_ranges(count, head.provenance["shard_size"])) == head.shards else None
+    size = head.provenance.get("shard_size")
+    return count if size and len(shard_ranges(count, size)) == head.shards else None

@@ -7,8 +7,9 @@ types; NaN and Inf; and the utterances, against the manifest as it is now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pandas as pd
 from layersim.corpus.manifest import read_manifest, utterance_keys
 from layersim.corpus.sample import balanced_sample
 from layersim.errors import LayersimError, StageMissingError
+from layersim.features.cache import PRODUCTS
 from layersim.features.caches import CacheFolder, find_caches
 from layersim.features.disk import describe_bytes
 from layersim.features.provenance import ALL_UTTERANCES, utterances_sha256
@@ -28,6 +30,8 @@ from layersim.features.shards import MADE_AGAIN, open_shard, part_file, part_fil
 from layersim.workspace import Progress, Workspace, no_progress
 
 _STRETCH = 1 << 26  # bytes of a dataset looked at at a time
+
+_VECTORS = ("utterance/values", *PRODUCTS, "frames")
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,9 @@ def verify_cache(cache: CacheFolder, progress: Progress = no_progress) -> CacheR
                 raise LayersimError(
                     f"{file}: is damaged: its checksum is not that of its bytes. {MADE_AGAIN}"
                 )
-            head = read_head(file)
+            head = read_head(file, whole=True)
             with open_shard(file) as shard:
-                found = _content_faults(shard, head.provenance)
+                found = _content_faults(shard)
                 own = _Keys.of(shard)
             if found:
                 raise LayersimError(f"{file}: {'; '.join(found)}. {MADE_AGAIN}")
@@ -151,50 +155,19 @@ def _texts(values: Any) -> list[str]:
     return [bytes(value).decode("utf-8") for value in values]
 
 
-def _content_faults(shard: h5py.File, made: dict[str, Any]) -> list[str]:
-    """Compare shapes and types with what the provenance says, and look for NaN and Inf."""
+def _content_faults(shard: h5py.File) -> list[str]:
+    """Look for what the form of a shard (`layersim.features.shard_form`) does not show."""
     table = shard["utterance/table"][:]
-    count = len(table)
-    faults = []
-    expected = dict(_layout(shard, made, table))
-    for name, (shape, kind) in expected.items():
-        if name not in shard:
-            faults.append(f"{name} is missing")
-        elif (shard[name].shape, shard[name].dtype) != (shape, np.dtype(kind)):
-            faults.append(
-                f"{name}: expected {shape} {kind}, found {shard[name].shape} {shard[name].dtype.str}"
-            )
-        elif not _is_finite(shard[name]):
-            faults.append(f"{name} holds NaN or Inf")
+    faults = [
+        f"{name} holds NaN or Inf" for name in _VECTORS if name in shard and not _is_finite(shard[name])
+    ]
     if "phone/table" in shard:
         strange = set(_texts(shard["phone/table"]["utterance"])) - set(_texts(table["utterance"]))
         if strange:
             faults.append(f"phone/table names {min(strange)}, which is not in the shard")
-    if "frame_offsets" in expected and not faults:
-        lengths = np.diff(shard["frame_offsets"][:])
-        if not np.array_equal(lengths, table["frames"]):
-            faults.append("frame_offsets are not those of the utterances' frames")
-    return faults if count or "failed" in shard["utterance"] else [*faults, "it holds no utterance"]
-
-
-def _layout(
-    shard: h5py.File, made: dict[str, Any], table: Any
-) -> Iterator[tuple[str, tuple[tuple[int, ...], str]]]:
-    """Name the datasets that a shard must have, with shape and type."""
-    count, width, in_frames = len(table), made["width"], len(made["frame_layers"])
-    if "shape" in made:  # acoustic features
-        yield "utterance/values", ((count, *made["shape"]), "<f4")
-        return
-    for name in ("mean", "std"):
-        yield f"utterance/{name}", ((count, len(made["layers"]), width), "<f4")
-    if made["phone_set"] is not None:
-        phones = len(shard["phone/table"])
-        yield "phone/mean", ((phones, in_frames, width), "<f4")
-        if made["middle"]:
-            yield "phone/middle", ((phones, in_frames, width), "<f4")
-    if made["store"] == "frames":
-        yield "frames", ((in_frames, int(table["frames"].sum()), width), "<f2")
-        yield "frame_offsets", ((count + 1,), "<i8")
+    if "frame_offsets" in shard and not np.array_equal(np.diff(shard["frame_offsets"][:]), table["frames"]):
+        faults.append("frame_offsets are not those of the utterances' frames")
+    return faults if len(table) or "failed" in shard["utterance"] else [*faults, "it holds no utterance"]
 
 
 def _is_finite(values: h5py.Dataset) -> bool:
@@ -217,21 +190,22 @@ def _faults_together(cache: CacheFolder, heads: Sequence[ShardHead], keys: dict[
         return [str(error)]
     faults = []
     shards = heads[0].shards
-    missing = [index for index in range(shards) if not part_file(cache.folder, index).exists()]
-    if missing:
+    there = {file.name for file in part_files(cache.folder)}
+    if (missing := shards - len(there)) > 0:
+        first = next(index for index in count() if part_file(cache.folder, index).name not in there)
         faults.append(
-            f"{cache.folder}: {len(missing)} of {shards} shards are not there, the first "
-            f"{part_file(cache.folder, missing[0]).name}: layersim extract makes them."
+            f"{cache.folder}: {missing} of {shards} shards are not there, the first "
+            f"{part_file(cache.folder, first).name}: layersim extract makes them."
         )
     made = heads[0].provenance
     manifest = read_manifest(cache.manifest, outside_audio_root=True)
-    if (rows := _rows_of(manifest, made, keys, shards)) is None:
+    if (rows := _rows_of(manifest, made, keys)) is None:
         return [
             *faults,
             f"{cache.folder}: the utterances, files or times that {cache.manifest} names have changed since: "
             "run layersim extract --force.",
         ]
-    ranges = shard_ranges(len(rows), made["shard_size"])
+    ranges = shard_ranges(len(rows), made.get("shard_size", len(rows)))
     expected = utterance_keys(rows)
     for index, own in sorted(keys.items()):
         wanted = expected[ranges[index].start : ranges[index].stop] if index < len(ranges) else []
@@ -246,9 +220,7 @@ def _faults_together(cache: CacheFolder, heads: Sequence[ShardHead], keys: dict[
     return faults
 
 
-def _rows_of(
-    manifest: pd.DataFrame, made: dict[str, Any], keys: dict[int, _Keys], shards: int
-) -> pd.DataFrame | None:
+def _rows_of(manifest: pd.DataFrame, made: dict[str, Any], keys: dict[int, _Keys]) -> pd.DataFrame | None:
     """Return the manifest's rows that were extracted, in that order; None if it has changed since."""
     selection = made["selection"]
     if selection == ALL_UTTERANCES:
@@ -259,7 +231,7 @@ def _rows_of(
         return rows
     # Rows may have moved, labels have changed what a quick try would take now: the keys of the shards tell.
     row_of = {key: row for row, key in enumerate(utterance_keys(manifest))}
-    order = [key for index in range(shards) if index in keys for key in keys[index].held]
+    order = [key for index in sorted(keys) for key in keys[index].held]
     if all(key in row_of for key in order):
         rows = manifest.iloc[[row_of[key] for key in order]]
         if utterances_sha256(rows) == made["manifest_sha256"]:

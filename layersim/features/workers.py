@@ -71,13 +71,21 @@ def at_work(folder: Path, provenance: Mapping[str, Any], force: bool) -> Iterato
         remove_left_overs(folder)
 
 
-def workers_in(folder: Path, names: str = "worker-") -> list[Worker]:
-    """Return the living processes that are at work on a cache, the longest there first; not this one."""
+def workers_in(folder: Path, but: str | None = None) -> list[Worker]:
+    """Return the living processes that are at work on a cache, the longest there first; not this one.
+
+    Parameters
+    ----------
+    but : str, optional
+        Without those whose claims begin so: they are found by name, in one look, so that one that comes at
+        this moment is not taken for another's.
+    """
     this = Worker.this()
     found = {
         worker
-        for path in folder.glob(f"{names}*{claims.SUFFIX}")
-        if (worker := claims.worker_on(path.with_suffix(""))) is not None
+        for path in folder.glob(f"worker-*{claims.SUFFIX}")
+        if (but is None or not path.name.startswith(but))
+        and (worker := claims.worker_on(path.with_suffix(""))) is not None
     }
     return sorted(found - {this}, key=lambda worker: (worker.since, worker.host, worker.process))
 
@@ -94,8 +102,7 @@ def _announce(folder: Path, name: str) -> Claim:
 
 
 def _refuse_other_settings(folder: Path, same: str) -> None:
-    makers_of_same = workers_in(folder, same)
-    if others := [worker for worker in workers_in(folder) if worker not in makers_of_same]:
+    if others := workers_in(folder, but=same):
         raise ClaimedError(
             f"{folder}: another extract is making this cache with other settings: {others[0]}. Wait until it "
             "has ended, or stop it, then run this command again."

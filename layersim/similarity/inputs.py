@@ -24,10 +24,14 @@ def same_encoder(source: CorpusFeatures, target: CorpusFeatures) -> str:
     LayersimError
         If their layers, widths or weights differ.
     """
+    first, second = source.cache.provenance, target.cache.provenance
+    # Either may have an entry that the other lacks: what one does not name is not compared with it.
     differing = [
         difference
         for key in ("layers", "width", "encoder")
-        for difference in differences(target.cache.provenance[key], source.cache.provenance[key], key)
+        for difference in (
+            differences(second[key], first[key], key) or differences(first[key], second[key], key)
+        )
     ]
     if differing:
         raise LayersimError(

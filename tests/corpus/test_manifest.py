@@ -219,7 +219,7 @@ SECONDS = st.floats(0, 1e6, allow_nan=False).map(abs)
 
 @st.composite
 def manifests(draw: st.DrawFn) -> pd.DataFrame:
-    words = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+    words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=8)
     names = draw(st.lists(words.map(str.strip).filter(bool), min_size=1, max_size=6, unique=True))
     rows: list[dict[str, object]] = []
     for name in names:

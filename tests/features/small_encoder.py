@@ -92,16 +92,20 @@ def extract_small(folder: Path, progress=lambda *_: None, force: bool = False, *
 def stop_at(moment: str, count: int) -> None:
     """Make this process wait for its end at a moment of its work."""
     import os
+    import threading
 
     from layersim.features import shards
 
-    seen = 0
+    seen, one_at_a_time = 0, threading.Lock()  # shards are written in a thread of their own
 
     def here(name: str) -> None:
         nonlocal seen
-        seen += name == moment
-        if seen == count:
-            print("here", flush=True)
+        with one_at_a_time:
+            if seen < count:
+                seen += name == moment
+                if seen == count:
+                    print("here", flush=True)
+        if seen == count and name == moment:
             time.sleep(600)
 
     encode, fsync, replace, finish = SmallEncoder.encode, os.fsync, os.replace, shards.ShardWriter.finish

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from layersim.errors import ClaimedError
 from layersim.features import shards
 from layersim.features.ahead import BackgroundWriting, Decoders
 
@@ -143,3 +144,22 @@ def test_every_recording_is_decoded_once_though_shards_are_begun_early(corpus, s
     monkeypatch.setattr(decoding, "read_audio", counted)
     small.extract_small(corpus.folder, batch_seconds=0.5)
     assert sorted(paths) == sorted(f"u{number:02d}.wav" for number in range(11))
+
+
+def test_a_shard_that_another_process_took_over_meanwhile_is_there_in_the_end(
+    corpus, small, monkeypatch, caplog
+):
+    """The late refusal is about the shard before, and no reason to leave the one that is computed."""
+    finish, refused = shards.ShardWriter.finish, []
+
+    def late(self, rows):
+        if not refused:
+            refused.append(rows)
+            raise ClaimedError("part-00000.h5: another process has taken it over.")
+        finish(self, rows)
+
+    monkeypatch.setattr(shards.ShardWriter, "finish", late)
+    small.extract_small(corpus.folder)
+    names = [file.name for file in sorted((corpus.folder / "cache").glob("part-*"))]
+    assert names == [f"part-{index:05d}.h5" for index in range(4)]
+    assert "another process has taken it over" in caplog.text

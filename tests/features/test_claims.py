@@ -213,3 +213,24 @@ def test_a_claim_excludes_also_while_holders_are_killed(tmp_path):
     assert killed >= 4  # many more where the machine has little else to do
     while claims.take(file) is None:  # the last one may have been killed before it had said its name
         time.sleep(0.1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_extracts_of_one_cache_that_start_at_the_same_moment_do_not_refuse_each_other(tmp_path):
+    from layersim.features.workers import at_work
+
+    start = time.monotonic() + 0.3
+    children = []
+    for _ in range(8):
+        if not (child := os.fork()):
+            status = 1
+            try:
+                time.sleep(max(0, start - time.monotonic()))
+                for _ in range(5):
+                    with at_work(tmp_path, {"width": 4}, force=False):
+                        time.sleep(0.01)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8

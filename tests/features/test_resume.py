@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,10 @@ def test_a_second_extract_leaves_the_shard_of_a_living_one_alone_and_makes_it_wh
 @pytest.mark.slow
 def test_force_does_not_take_from_a_living_extract_what_it_makes(tmp_path, make_corpus, small):
     corpus = make_corpus(tmp_path)
-    worker = begin(corpus.folder, "encoding", 5)  # has made shard 0, holds shard 1
+    worker = begin(corpus.folder, "encoding", 5)  # has computed shard 0, holds shard 1
+    until = time.monotonic() + 30
+    while not (corpus.folder / "cache/part-00000.h5").exists() and time.monotonic() < until:
+        time.sleep(0.01)
     before = contents(corpus.folder / "cache")
     try:
         who = rf"process {worker.pid} on {re.escape(platform.node())}, since 20"

@@ -227,6 +227,7 @@ CLAIMS: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "provenance that is no UTF-8": (attribute("width", np.bytes_(b'"\xff"')), "attribute 'width'"),
     "a width beyond all": (attribute("width", str(ROWS)), "has the shape"),
     "a negative width": (attribute("width", "-4"), "has the shape"),
+    "a selection spelt otherwise": (attribute("selection", '"alm"'), "selection is 'alm', not 'all'"),
     "a selection of nobody": (attribute("selection", "[1]"), "selection is"),
     "a million million shards": (attribute("shards", ROWS, "utterance"), "1 of 1000000000000 shards"),
     "a negative shard": (attribute("shard", -1, "utterance"), "holds shard -1"),

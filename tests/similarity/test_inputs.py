@@ -6,8 +6,10 @@ import hashlib
 import json
 
 import numpy as np
+import pytest
 
-from layersim.similarity.inputs import fingerprint
+from layersim.errors import LayersimError
+from layersim.similarity.inputs import fingerprint, same_encoder
 
 
 def test_the_fingerprint_is_the_hash_of_provenance_classes_and_sorted_train_rows(make_corpus):
@@ -23,3 +25,12 @@ def test_the_fingerprint_is_the_hash_of_provenance_classes_and_sorted_train_rows
             rows = [[*row[:3], ""] for row in rows]
         text = json.dumps([corpus.cache.provenance, None, rows], sort_keys=True, ensure_ascii=False)
         assert fingerprint(corpus, label_free) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_an_entry_that_only_one_encoder_has_tells_them_apart_whichever_is_the_source(make_corpus):
+    pair = [make_corpus(name, np.zeros((2, 1, 2)), ["anger"] * 2, ["s1", "s2"]) for name in ("old", "new")]
+    assert same_encoder(*pair)
+    pair[1].cache.provenance["encoder"] = {**pair[1].cache.provenance["encoder"], "attention": "fused"}
+    for source, target in (pair, pair[::-1]):
+        with pytest.raises(LayersimError, match=r"encoder\.attention"):
+            same_encoder(source, target)
