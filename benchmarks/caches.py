@@ -109,6 +109,9 @@ def _link_shards(folder: Path, table: pd.DataFrame, blocks: list[Path]) -> None:
     digest = utterances_sha256(table)
     for index, rows in enumerate(ranges):
         own = table.iloc[rows.start : rows.stop]
+        if len(rows) < SHARD_ROWS:  # a block holds a whole shard
+            _write_shard(folder, index, len(ranges), own, vectors(len(rows), index), digest)
+            continue
         none = np.empty((len(rows), 0, WIDTH), dtype=np.float32)
         file = _write_shard(folder, index, len(ranges), own, none, digest)
         with h5py.File(file, "r+") as shard:

@@ -9,7 +9,7 @@ clip at a time, which is what extract does there.
 On a GPU, forward is the best of several batch sizes, of clips of equal length that lie on the device already.
 Both are without TF32 in convolutions, which extract never uses.
 
-Quick: about three minutes on two cores. Full: all well-known shapes, an hour.
+Quick: about two minutes on two cores. Full: all well-known shapes, an hour.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def _count(seconds: float, quick: bool) -> int:
-    return max(2, round((30 if quick else 90) / seconds))
+    return max(2, round((18 if quick else 90) / seconds))
 
 
 def write_clips(scratch: Path, seconds: float, count: int) -> Clips:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,10 +28,18 @@ def test_the_fingerprint_is_the_hash_of_provenance_classes_and_sorted_train_rows
         assert fingerprint(corpus, label_free) == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_an_entry_that_only_one_encoder_has_tells_them_apart_whichever_is_the_source(make_corpus):
-    pair = [make_corpus(name, np.zeros((2, 1, 2)), ["anger"] * 2, ["s1", "s2"]) for name in ("old", "new")]
-    assert same_encoder(*pair)
-    pair[1].cache.provenance["encoder"] = {**pair[1].cache.provenance["encoder"], "attention": "fused"}
-    for source, target in (pair, pair[::-1]):
+def test_an_entry_that_only_one_encoder_has_tells_them_apart_whichever_is_the_source():
+    encoder = {"checkpoint": "some/tiny", "weights_sha256": "0"}
+    old, new = (
+        SimpleNamespace(
+            name=name,
+            cache=SimpleNamespace(
+                provenance={"layers": ["0", "1"], "width": 4, "encoder": {**encoder, **more}}
+            ),
+        )
+        for name, more in (("old", {}), ("new", {"attention": "fused"}))
+    )
+    assert same_encoder(old, old) == "some/tiny"
+    for source, target in ((old, new), (new, old)):
         with pytest.raises(LayersimError, match=r"encoder\.attention"):
             same_encoder(source, target)
