@@ -115,5 +115,5 @@ def test_a_product_that_is_lacking_or_too_short_is_refused(tmp_path):
     product, _ = write(tmp_path)
     with pytest.raises(LayersimError, match=r"0\.h5: utterance/std is not there.*extract again"):
         find_chunks(product.files[0], "utterance/std", 150)
-    with pytest.raises(LayersimError, match=r"150 rows where the table has 151"):
+    with pytest.raises(LayersimError, match=r"150 rows where there were 151"):
         find_chunks(product.files[0], "utterance/mean", 151)

@@ -89,6 +89,7 @@ def resumed(processes: Processes, folder: Path) -> dict[str, Tensor]:
     kept = Checkpoint(folder / "training.pt")
     with suppress(InterruptedError):
         cached(processes, kept, stop)
+    processes.lead(lambda: None)  # here the first has written its last epoch, which all are to read
     return cached(processes, kept)
 
 
