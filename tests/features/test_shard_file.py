@@ -20,6 +20,7 @@ from layersim.features.cache import FeatureCache
 from layersim.features.shard_file import checksum_of
 from layersim.features.shard_heads import read_head
 from layersim.features.shards import ShardRows, ShardWriter, open_shard
+from layersim.provenance import library_versions
 
 
 def rows(utterances: int, width: int = 4) -> ShardRows:
@@ -162,7 +163,9 @@ def test_each_step_of_writing_says_what_the_system_said(tmp_path, monkeypatch, c
     write(tmp_path)
 
 
-def test_a_folder_that_may_not_be_written_to_is_said(small, make_corpus, tmp_path):
+def test_a_folder_that_may_not_be_written_to_is_said(small, make_corpus, tmp_path, monkeypatch):
+    versions = library_versions()  # the other user may not look into this environment's folder
+    monkeypatch.setattr("layersim.features.provenance.library_versions", lambda: versions)
     folder = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
     try:
         corpus = make_corpus(folder)
