@@ -17,9 +17,15 @@ from joblib import Parallel, delayed
 
 from layersim.corpus.audio import SAMPLE_RATE, read_audio
 from layersim.corpus.recordings import read_corpus_manifest
-from layersim.errors import AudioError, ClaimedError, LayersimError, ProvenanceError, summarise_faults
+from layersim.errors import AudioError, ClaimedError, LayersimError, summarise_faults
 from layersim.features.acoustic.sets import AcousticSet, SetName, acoustic_set
-from layersim.features.acoustic.store import AcousticCache, acoustic_folder, describe_request, name_command
+from layersim.features.acoustic.store import (
+    AcousticCache,
+    acoustic_folder,
+    describe_request,
+    name_command,
+    naming_command,
+)
 from layersim.features.cache import Vectors
 from layersim.features.failures import (
     SHOWN,
@@ -142,24 +148,23 @@ def extract_acoustic(
     }
     folders = {name: acoustic_folder(workspace, name, set_name) for name in names}
     for name in names:
-        try:
+        with naming_command(set_name):
             if not force:
                 refuse_other_shards(folders[name], provenances[name])
                 refuse_exchanged(jobs[name], folders[name])
-        except ProvenanceError as error:
-            raise ProvenanceError(name_command(str(error), set_name)) from None
     results = []
     for name in names:
         job, folder, provenance = jobs[name], folders[name], provenances[name]
         began = time.monotonic()
-        with at_work(folder, provenance, force) as others:
+        with naming_command(set_name), at_work(folder, provenance, force) as others:
             if others:  # one takes all cores: two would not be faster
                 raise ClaimedError(
                     f"{folder}: these features are being made by {others[0]}. Wait until it has ended, or "
                     "stop it."
                 )
             computed = _make_missing(job, features, folder, provenance, progress, n_jobs)
-        cache = AcousticCache.open(folder, provenance)
+        with naming_command(set_name):
+            cache = AcousticCache.open(folder, provenance)
         failures = list_failures(job.manifest, cache)
         write_failures(folder, failures)
         refuse_empty(name, cache, failures)

@@ -7,14 +7,15 @@ set's name alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from layersim.errors import LayersimError, ProvenanceError, StageMissingError
+from layersim.errors import LayersimError, StageMissingError
 from layersim.features.acoustic.sets import AcousticSet, acoustic_set
 from layersim.features.cache import FeatureCache, Rows, Vectors
 from layersim.features.dataset import CorpusFeatures, join_manifest
@@ -117,13 +118,12 @@ def open_acoustic(workspace: Workspace, corpus_name: str, set_name: str) -> Corp
     expected = {
         "acoustic_version": ACOUSTIC_VERSION, "encoder": features.describe(), "shape": list(features.shape),
     }  # fmt: skip
-    try:
-        cache = AcousticCache.open(folder, expected)
+    with naming_command(set_name):
+        try:
+            cache = AcousticCache.open(folder, expected)
+        except StageMissingError as error:
+            raise StageMissingError(f"{corpus_name}: {error}") from None
         return join_manifest(corpus_name, entry, cache)
-    except StageMissingError as error:
-        raise StageMissingError(f"{corpus_name}: {name_command(str(error), set_name)}") from None
-    except ProvenanceError as error:
-        raise ProvenanceError(name_command(str(error), set_name)) from None
 
 
 def name_command(message: str, set_name: str) -> str:
@@ -133,3 +133,12 @@ def name_command(message: str, set_name: str) -> str:
     'Replace it: layersim extract --acoustic egemaps --force.'
     """
     return message.replace("layersim extract", f"layersim extract --acoustic {set_name}")
+
+
+@contextmanager
+def naming_command(set_name: str) -> Iterator[None]:
+    """Let the errors of what acoustic features share with others advise the extraction of this set."""
+    try:
+        yield
+    except LayersimError as error:
+        raise type(error)(name_command(str(error), set_name)) from None
