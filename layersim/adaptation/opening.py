@@ -13,6 +13,7 @@ from layersim.adaptation.pair import PairData, read_pair
 from layersim.adaptation.settings import TrainConfig
 from layersim.documents import require_form
 from layersim.errors import LayersimError, StageMissingError
+from layersim.features.provenance import disagreements
 from layersim.similarity.inputs import fingerprint
 from layersim.workspace import Workspace, read_json
 
@@ -107,12 +108,7 @@ def read_method(
 def same_encoder(source: CorpusFeatures, target: CorpusFeatures) -> dict[str, Any]:
     """Return the description of the encoder that both caches were made with."""
     first, second = (dict(corpus.cache.provenance["encoder"]) for corpus in (source, target))
-    differing = [
-        f"{name}: {first.get(name)!r} and {second.get(name)!r}"
-        for name in sorted(first.keys() | second.keys())
-        if first.get(name) != second.get(name)
-    ]
-    if differing:
+    if differing := disagreements(first, second):
         raise LayersimError(
             f"{source.name} and {target.name} have features of different encoders ({'; '.join(differing)}). "
             "Extract both with one: layersim extract --force."

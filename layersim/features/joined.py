@@ -26,6 +26,7 @@ from layersim.errors import LayersimError
 from layersim.features.cache import FeatureCache, Product, Rows, Vectors
 from layersim.features.dataset import CorpusFeatures
 from layersim.features.joined_phones import JoinedPhones, classes_sha256, join_phones, joint_phone_set
+from layersim.features.provenance import disagreements
 
 
 class VectorReader(Protocol):
@@ -247,12 +248,7 @@ def _refuse_other_encoder(first: CorpusFeatures, second: CorpusFeatures) -> None
         }
         for corpus in (first, second)
     )
-    differing = [
-        f"{key}: {ours.get(key)!r} and {theirs.get(key)!r}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key)
-    ]
-    if differing:
+    if differing := disagreements(ours, theirs):
         raise LayersimError(
             f"{first.name} and {second.name} have features of different encoders ({'; '.join(differing)}). "
             "To join them, extract both with one: layersim extract --force."

@@ -142,6 +142,19 @@ def differences(
     return [f"{name}: {says[0]} {found!r}, {says[1]} {expected!r}"]
 
 
+def disagreements(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Name every entry that two descriptions do not share, also one that only one of them has.
+
+    >>> disagreements({"width": 4, "stack": "encoder"}, {"width": 4, "attention": "fused"})
+    ["attention: None and 'fused'", "stack: 'encoder' and None"]
+    """
+    return [
+        f"{name}: {first.get(name)!r} and {second.get(name)!r}"
+        for name in sorted(first.keys() | second.keys())
+        if first.get(name) != second.get(name)
+    ]
+
+
 def refuse_other(folder: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Refuse a cache that was made otherwise.
 
