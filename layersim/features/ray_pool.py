@@ -153,18 +153,15 @@ class RayWorkers:
         import ray
         from ray.exceptions import RayError
 
-        busy = {worker.awaited: worker for worker in self._workers if worker.index is not None}
-        for worker in busy.values():
-            with suppress(RayError):
-                worker.actor.stop.remote()
-        late = list(busy)
+        busy = [worker for worker in self._workers if worker.index is not None]
         with suppress(RayError):
-            late = ray.wait(late, num_returns=len(late), timeout=_GRACE)[1] if late else []
+            left = [worker.actor.stop.remote() for worker in busy]
+            ray.wait(left, num_returns=len(left), timeout=_GRACE)
         for worker in self._workers:
             with suppress(RayError):
                 ray.kill(worker.actor)
-        for reference in late:
-            busy[reference].drop_claim(self._folder)
+        for worker in busy:
+            worker.drop_claim(self._folder)  # of those that did not leave in time
         self._workers.clear()
 
     def _hire(self, wanted: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,8 @@ class ShardWorker:
         self._order = order
         self._done = (-1, 0)  # the shard in work, and the samples done of it
         self._stopped = False
+        self._idle = threading.Event()
+        self._idle.set()
 
     def load(self) -> WorkerFacts:
         """Load the encoder.
@@ -143,20 +146,24 @@ class ShardWorker:
 
         torch.set_num_threads(self._order.threads)  # it counts per thread, and Ray chooses the thread
         self._done = index, 0
+        self._idle.clear()
         try:
+            self._advance(0)
             samples = self._maker.make(job, index, folder, provenance, self._advance)
             self._maker.settle()
             return Made(samples, tuple(self._maker.notes))
         finally:
             self._done = -1, 0
+            self._idle.set()
 
     def done(self) -> tuple[int, int]:
         """Return the shard in work and the samples done of it."""
         return self._done
 
     def stop(self) -> None:
-        """Leave the shard in work at its next batch, with nothing of it on the disk."""
+        """Leave the shard in work at its next batch, with nothing of it on the disk; return when it is left."""
         self._stopped = True
+        self._idle.wait()
 
     def _advance(self, samples: int) -> None:
         if self._stopped:

@@ -6,6 +6,9 @@ first, as a power cut would), and prints which files were being written. The clu
 
 Run as ``python ray_cluster.py ADDRESS FOLDER``: makes four shards in FOLDER by workers of which whoever gets
 shard 2 dies, and prints what the run says.
+
+Run as ``python ray_cluster.py ADDRESS FOLDER interrupt``: as before, with workers of which none dies, and is
+interrupted at the moment at which the first shard has been handed out but nobody knows of it yet.
 """
 
 from __future__ import annotations
@@ -79,23 +82,30 @@ def stop_at_work(worker: Any, folder: Path) -> list[str]:
     return torn
 
 
-def poison(address: str, folder: Path) -> None:
+def run(address: str, folder: Path, interrupted: bool) -> None:
     """The real hiring, handing out and burying; only the work itself is another."""
     from types import SimpleNamespace
 
     from layersim.errors import LayersimError
-    from layersim.features import ray_cluster, ray_pool, ray_worker
-    from layersim.features.claims import Worker
+    from layersim.features import claims, ray_cluster, ray_pool, ray_worker
 
     class Mortal(ray_worker.ShardWorker):
         def load(self) -> ray_worker.WorkerFacts:
-            return ray_worker.WorkerFacts(Worker.this(), "test", (), "any")
+            self._maker = SimpleNamespace(make=self.work, settle=lambda: None, notes=[])
+            return ray_worker.WorkerFacts(claims.Worker.this(), "test", (), "any")
 
-        def make(self, job: Any, index: int, folder: Path, provenance: Any) -> ray_worker.Made:
-            if index == 2:
+        def work(self, job: Any, index: int, folder: Path, provenance: Any, advance: Any) -> int:
+            if index == 2 and not interrupted:
                 os._exit(1)
-            (folder / f"part-{index:05d}.h5").touch()
-            return ray_worker.Made(16_000, ())
+            shard = folder / f"part-{index:05d}.h5"
+            claim = claims.take(shard)
+            assert claim is not None
+            with claim:
+                while interrupted:
+                    advance(0)
+                    time.sleep(0.01)
+                shard.touch()
+            return 16_000
 
     class Job(SimpleNamespace):
         def samples(self, index: int) -> int:
@@ -104,17 +114,27 @@ def poison(address: str, folder: Path) -> None:
         def alone(self, index: int) -> None:
             return None
 
-    ray_cluster.ShardWorker = Mortal
+    def begin_interrupted(worker: Any, *work: Any) -> None:
+        begin(worker, *work)
+        worker.awaited = None
+        while not list(folder.iterdir()):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    ray_cluster.ShardWorker, begin = Mortal, ray_pool._Worker.begin
+    if interrupted:
+        ray_pool._Worker.begin = begin_interrupted
     seen: list[float] = []
     said = ""
+    order = ray_worker.WorkerOrder("", "cpu", "fp32", "encoder", "full", 0.0, 1, {}, None)
     with ray_cluster.connected(address, "cpu", 1) as cluster:
-        workers = ray_pool.RayWorkers(cluster, None)
+        workers = ray_pool.RayWorkers(cluster, order)
         try:
             workers.make_missing_shards(
                 folder, Job(corpus="tones", shards=4), {}, lambda *shown: seen.append(shown[1])
             )
-        except LayersimError as error:
-            said = str(error)
+        except (LayersimError, KeyboardInterrupt) as error:
+            said = str(error) or type(error).__name__
         finally:
             workers.end()
     print(json.dumps({"error": said, "done": max(seen)}))
@@ -124,4 +144,4 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         hold()
     else:
-        poison(sys.argv[1], Path(sys.argv[2]))
+        run(sys.argv[1], Path(sys.argv[2]), sys.argv[3:] == ["interrupt"])

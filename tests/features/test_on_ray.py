@@ -131,6 +131,16 @@ def test_ctrl_c_ends_workers_and_leaves_whole_shards_only(cluster, study, whole)
     assert sorted(file.name for file in cache(study).iterdir()) == list(left)
 
 
+def test_interrupted_while_a_shard_is_handed_out_nothing_of_it_is_left(cluster, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), cluster.address, str(tmp_path), "interrupt"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["error"] == "KeyboardInterrupt"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_shard_whose_worker_dies_each_time_is_given_up_and_named(cluster, tmp_path):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), cluster.address, str(tmp_path)],

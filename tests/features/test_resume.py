@@ -50,8 +50,8 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
     assert list(expected) == [f"part-{index:05d}.h5" for index in range(4)]
     cache = corpus.folder / "cache"
 
-    # what a kill leaves: whole shards, and a temporary file where one was being made; from the second moment
-    # on there may be another, of the shard that is computed while the one before is written
+    # what a kill leaves: whole shards, and claims and files that are being written, of the shard that is
+    # computed and of the one before it, which may still be on its way to the disk
     finished = []
     for moment, count in [
         ("encoding", 2), ("after renaming", 1), ("before writing", 1), ("before flushing", 1),
@@ -61,14 +61,11 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
         left = contents(cache)
         whole = {name: content for name, content in left.items() if name.endswith(".h5")}
         assert whole == {name: expected[name] for name in whole}
-        finished.append((len(whole), len(left) - len(whole)))
+        finished.append(len(whole))
+        begun = {name.split(".")[0] for name in left.keys() - whole.keys()} - {Path(name).stem for name in whole}
+        assert 1 <= len(begun) <= 2 or moment == "after renaming"  # its next one may not have begun
         assert not (cache / "run.json").exists()
-    # Whole shards, then claims and files that are being written, of the shard that is computed and of the
-    # one before it, which may still be on its way to the disk.
-    assert [whole for whole, _ in finished] == [0, 1, 1, 1, 2]
-    assert all(
-        least <= begun <= least + 2 for least, (_, begun) in zip((2, 1, 2, 2, 2), finished, strict=True)
-    )
+    assert finished == [0, 1, 1, 1, 2]
 
     small.extract_small(corpus.folder)
     assert contents(cache) == expected
