@@ -47,11 +47,14 @@ def read_audio(path: Path, start: float | None = None, end: float | None = None)
     AudioError
         If the file is missing, unreadable, empty, all zero, not finite, under 25 ms, or ends before ``end``.
     """
-    rate, first, last = _extent(path, start, end)
-    try:
-        wave, _ = soundfile.read(path, start=first, stop=last, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise AudioError(f"{path}: cannot be decoded: {_reason(error)}. Repair or remove it.") from None
+    with _opened(path) as file:
+        first, last = _extent(path, file, start, end)
+        rate = int(file.samplerate)
+        try:
+            file.seek(first)
+            wave = file.read(last - first, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+            raise AudioError(f"{path}: cannot be decoded: {_reason(error)}. Repair or remove it.") from None
     if len(wave) < last - first:
         raise AudioError(
             f"{path}: breaks off after {len(wave)} of {last - first} samples that its header promises. "
@@ -78,18 +81,17 @@ def audio_samples(path: Path, start: float | None = None, end: float | None = No
     AudioError
         If the header already shows that the utterance cannot be used.
     """
-    rate, first, last = _extent(path, start, end)
-    return _resampled(last - first, rate)
+    with _opened(path) as file:
+        first, last = _extent(path, file, start, end)
+        return _resampled(last - first, int(file.samplerate))
 
 
-def _extent(path: Path, start: float | None, end: float | None) -> tuple[int, int, int]:
-    """Return the file's rate, and the first and the last sample (half-open) of the stretch."""
-    if (start is None) != (end is None):
-        raise ValueError("start and end: give both or neither")
+def _opened(path: Path) -> soundfile.SoundFile:
+    """Open a recording; to be closed by a ``with``."""
     if path.suffix.lower() == ".raw":
         raise AudioError(f"{path}: raw samples do not say their rate. Convert the file to wav or flac.")
     try:
-        info = soundfile.info(path)
+        return soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         if not os.path.isfile(path):  # which takes names that are too long for Path.is_file
             raise AudioError(f"{path}: no such file. Check the manifest's path and the audio root.") from None
@@ -98,20 +100,26 @@ def _extent(path: Path, start: float | None, end: float | None) -> tuple[int, in
         raise AudioError(
             f"{path}: is no audio that can be read: {_reason(error)}. Repair or remove it."
         ) from None
-    if info.frames <= 0:
+
+
+def _extent(path: Path, file: soundfile.SoundFile, start: float | None, end: float | None) -> tuple[int, int]:
+    """Return the first and the last sample (half-open, at the file's rate) of the stretch."""
+    if (start is None) != (end is None):
+        raise ValueError("start and end: give both or neither")
+    if file.frames <= 0:
         raise AudioError(f"{path}: holds no samples. Fetch it again or remove it.")
-    if info.frames == _NO_FRAME_COUNT:
+    if file.frames == _NO_FRAME_COUNT:
         raise AudioError(f"{path}: its header does not say how long it is. Write it anew with any converter.")
-    if cut := _CUT_WAV.search(info.extra_info):
+    if cut := _CUT_WAV.search(file.extra_info):
         promised, there = int(cut[1]), int(cut[2])
         if promised < _NO_BYTE_COUNT and promised - there > _HEADER_BYTES:
             raise AudioError(
                 f"{path}: breaks off after {there} of {promised} bytes that its header promises. "
                 "Fetch it again or remove it."
             )
-    first, last = 0, int(info.frames)
+    first, last = 0, int(file.frames)
     if start is not None and end is not None:
-        length = info.frames / info.samplerate
+        length = file.frames / file.samplerate
         if not 0 <= start < end:
             raise AudioError(
                 f"{path}: the stretch {start:g} to {end:g} s is empty or negative. Mend its times."
@@ -120,14 +128,14 @@ def _extent(path: Path, start: float | None, end: float | None) -> tuple[int, in
             raise AudioError(
                 f"{path}: lasts {length:.3f} s, and the utterance ends at {end:g} s. Mend its times."
             )
-        first = round(start * info.samplerate)
-        last = min(round(end * info.samplerate), last)
-    samples = _resampled(last - first, info.samplerate)
+        first = round(start * file.samplerate)
+        last = min(round(end * file.samplerate), last)
+    samples = _resampled(last - first, int(file.samplerate))
     if samples < MINIMUM_SAMPLES:
         raise AudioError(
             f"{path}: {1000 * samples / SAMPLE_RATE:.1f} ms is under the 25 ms of one frame. Remove it."
         )
-    return int(info.samplerate), first, last
+    return first, last
 
 
 def _reason(error: Exception) -> str:

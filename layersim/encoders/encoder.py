@@ -27,7 +27,7 @@ from layersim.corpus.audio import MINIMUM_SAMPLES
 from layersim.encoders.checkpoint import Checkpoint
 from layersim.encoders.families import Body
 from layersim.encoders.listening import on_input, on_output
-from layersim.encoders.waveform import Wave
+from layersim.encoders.waveform import Wave, to_device
 from layersim.encoders.wavlm import ATTENTION
 from layersim.encoders.whisper import WhisperBody
 from layersim.encoders.windows import cut_windows
@@ -210,23 +210,30 @@ class Encoder:
         """
         if len(waves) == 0:
             raise ValueError("waves: expected at least one wave, got none")
-        prepared = [self.body.prepare(_checked(wave, place)) for place, wave in enumerate(waves)]
+        return self.encode_prepared([self.prepare(_checked(wave, place)) for place, wave in enumerate(waves)])
+
+    def prepare(self, wave: Wave) -> Wave:
+        """Do to one utterance what is done before it is cut and padded; `read_audio`'s are always right."""
+        return self.body.prepare(wave)
+
+    def encode_prepared(self, prepared: Sequence[Wave]) -> HiddenStates:
+        """As `encode`, of what `prepare` has made of the waves: that may be done elsewhere meanwhile."""
         windows, owner, counts = [], [], []
         for place, wave in enumerate(prepared):
             cut = cut_windows(len(wave), self.body.grid, self._max_frames)
             windows += [wave[window.start : window.stop] for window in cut]
             owner += [place] * len(cut)
             counts.append(sum(window.frames for window in cut))
-        at_once = len(waves) if self.exact_batching else 1
+        at_once = len(prepared) if self.exact_batching else 1
         passes = [self.run_windows(windows[start : start + at_once])
                   for start in range(0, len(windows), at_once)]  # fmt: skip
         with torch.inference_mode():
             frames = passes[0].frames if len(passes) == 1 else torch.cat([p.frames for p in passes], dim=1)
             prompt = torch.cat([one.prompt for one in passes], dim=1) if self.body.decoder_blocks else None
-            if prompt is not None and len(windows) > len(waves):
+            if prompt is not None and len(windows) > len(prepared):
                 places = torch.tensor(owner, device=prompt.device)
                 prompt = torch.stack(
-                    [prompt[:, places == place].mean(dim=1) for place in range(len(waves))], dim=1
+                    [prompt[:, places == place].mean(dim=1) for place in range(len(prepared))], dim=1
                 )
         return HiddenStates(frames, counts, prompt)
 
@@ -234,10 +241,12 @@ class Encoder:
         """Run one batch of prepared windows through the model, keeping every layer's valid frames."""
         counts = [self.body.grid.count(len(window)) for window in windows]
         length = self.body.padded_frames or max(counts)
-        valid = torch.cat([torch.arange(count) + row * length for row, count in enumerate(counts)])
-        valid = valid.to(self.device)  # positions of valid frames in a batch laid end to end
+        valid = None  # positions of valid frames in a batch laid end to end; None: all are
+        if set(counts) != {length}:
+            valid = torch.cat([torch.arange(count) + row * length for row, count in enumerate(counts)])
+            valid = to_device(self.device, valid)
         with torch.inference_mode(), self._arithmetic():
-            frames = torch.empty((len(self.frame_layers), len(valid), self.width), device=self.device)
+            frames = torch.empty((len(self.frame_layers), sum(counts), self.width), device=self.device)
             prompt = torch.empty(
                 (len(self.body.decoder_blocks), len(windows), self.width), device=self.device
             )
@@ -250,7 +259,8 @@ class Encoder:
                         f"convolutions give {length}, so when its frames happen is unknown. Take an encoder "
                         "whose blocks run at the rate of its convolutions."
                     )
-                frames[layer] = hidden.flatten(0, 1)[valid]
+                laid = hidden.flatten(0, 1)
+                frames[layer] = laid if valid is None else laid[valid]
                 heard.add(str(layer))
 
             def keep_prompt(layer: int, hidden: Tensor) -> None:

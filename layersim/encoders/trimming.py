@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layersim.encoders.waveform import to_device
+
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -49,10 +51,12 @@ def trimmed(model: Any, counts: Sequence[int]) -> Iterator[None]:
 
 
 def clear_padding(spectrograms: Tensor, counts: Sequence[int]) -> Tensor:
-    """Set each window's spectrogram, (B, mel bins, 2 frames), to zero beyond its own frames, in place."""
-    for row, count in enumerate(counts):
-        spectrograms[row, :, 2 * count :] = 0.0
-    return spectrograms
+    """Return the windows' spectrograms, (B, mel bins, 2 frames), with zero beyond each one's own frames."""
+    if len(set(counts)) == 1:
+        return spectrograms
+    columns = torch.arange(spectrograms.shape[2], device=spectrograms.device)
+    own = columns < 2 * to_device(spectrograms.device, torch.tensor(counts))[:, None]  # (B, columns)
+    return spectrograms * own[:, None]
 
 
 def padding_mask(counts: Sequence[int], device: torch.device) -> Tensor:
@@ -62,7 +66,7 @@ def padding_mask(counts: Sequence[int], device: torch.device) -> Tensor:
     [[0.0, -inf], [0.0, 0.0]]
     """
     places = torch.arange(max(counts), device=device)
-    padded = places[None, :] >= torch.tensor(counts, device=device)[:, None]  # (B, T)
+    padded = places[None, :] >= to_device(device, torch.tensor(counts))[:, None]  # (B, T)
     return torch.zeros(padded.shape, device=device).masked_fill(padded, float("-inf"))[:, None, None, :]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from transformers import Wav2Vec2FeatureExtractor
 
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.exact import PaddingGuard
@@ -60,22 +61,25 @@ class WaveformBody:
 
     def prepare(self, wave: Wave) -> Wave:
         """Apply what the checkpoint asks for (``do_normalize``), over the whole utterance."""
-        values = self.extractor(wave, sampling_rate=SAMPLE_RATE, return_tensors="np")["input_values"]
-        return np.asarray(values[0], dtype=np.float32)
+        if not isinstance(self.extractor, Wav2Vec2FeatureExtractor):
+            values = self.extractor(wave, sampling_rate=SAMPLE_RATE, return_tensors="np")["input_values"]
+            return np.asarray(values[0], dtype=np.float32)
+        if not self.extractor.do_normalize:  # all that it does, without its detours
+            return wave
+        scaled: Wave = self.extractor.zero_mean_unit_var_norm([wave], None)[0]
+        return scaled
 
     def run(self, windows: Sequence[Wave]) -> tuple[Tensor, None]:
         """Pad and run one batch; returns the model's last hidden state, (B, T, D)."""
         lengths = [len(window) for window in windows]
-        values = np.full((len(windows), max(lengths)), self.extractor.padding_value, dtype=np.float32)
-        mask = np.zeros(values.shape, dtype=np.int64)
-        for row, window in enumerate(windows):
-            values[row, : len(window)] = window
-            mask[row, : len(window)] = 1
         device = self.model.device
-        inputs = _to(device, values)
-        # The mask is given even where a checkpoint's extractor would leave it out (group-norm models):
-        # alone it changes nothing, in a batch it is part of keeping padding out.
-        attention_mask = _to(device, mask)
+        inputs = to_device(device, pad(windows, max(lengths), self.extractor.padding_value, device))
+        # Where there is padding the mask is given, even if a checkpoint's extractor would leave it out
+        # (group-norm models): it is part of keeping padding out. Without padding it says nothing.
+        attention_mask = None
+        if len(set(lengths)) > 1:
+            places = torch.arange(max(lengths), device=device)
+            attention_mask = (places < to_device(device, torch.tensor(lengths))[:, None]).long()
         guard = self._guard.over(lengths) if self._guard is not None else nullcontext()
         with guard, warnings.catch_warnings():
             # transformers' WavLM hands torch a float and a boolean mask, which it may and which are right.
@@ -83,7 +87,26 @@ class WaveformBody:
             return self.model(inputs, attention_mask=attention_mask).last_hidden_state, None
 
 
-def _to(device: torch.device, values: npt.NDArray[Any]) -> Tensor:
-    """Copy to the model's device; to a GPU from pinned memory, so that nothing waits for the copy."""
-    tensor = torch.from_numpy(values)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+def pad(waves: Sequence[Wave], samples: int, value: float, device: torch.device) -> Tensor:
+    """Lay waves under each other, (B, samples), in memory from which a GPU copies while others compute."""
+    padded = torch.empty((len(waves), samples), pin_memory=device.type == "cuda")
+    rows = padded.numpy()
+    for row, wave in zip(rows, waves, strict=True):
+        row[: len(wave)] = wave
+        row[len(wave) :] = value
+    return padded
+
+
+def to_device(device: torch.device, tensor: Tensor) -> Tensor:
+    """Copy to a device; to a GPU from pinned memory, so that nothing waits for the copy."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return (tensor if tensor.is_pinned() else tensor.pin_memory()).to(device, non_blocking=True)
+
+
+def to_host(tensor: Tensor) -> Tensor:
+    """Copy to the CPU; from a GPU without waiting: the values are there when its stream has got so far."""
+    if tensor.device.type != "cuda":
+        return tensor
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from layersim.corpus.audio import SAMPLE_RATE
 from layersim.encoders.trimming import clear_padding, trimmed
-from layersim.encoders.waveform import Wave
+from layersim.encoders.waveform import Wave, pad, to_device
 from layersim.encoders.windows import FrameGrid
 from layersim.errors import LayersimError
+
+_TOLERANCE = 1e-4  # of a log-mel value, which lies between -1.5 and 1.5
 
 
 class WhisperBody:
@@ -59,6 +63,8 @@ class WhisperBody:
         else:
             self.decoder_blocks = tuple(model.decoder.layers)
             self.decoder_norm = model.decoder.layer_norm
+        self._filters = torch.from_numpy(extractor.mel_filters.T).float().contiguous()  # (bins, frequencies)
+        self._refuse_other_spectrograms(config.name_or_path)
 
     @property
     def padded_frames(self) -> int | None:
@@ -76,7 +82,7 @@ class WhisperBody:
         """
         counts = [self.grid.count(len(window)) for window in windows]
         device = self.model.device
-        mel = self._spectrograms(windows, counts).to(device)
+        mel = self._spectrograms(windows, counts)
         with trimmed(self.model, counts) if self.trim else nullcontext():
             encoded = self.model.encoder(mel).last_hidden_state
             if not self.decoder_blocks:
@@ -89,18 +95,46 @@ class WhisperBody:
     def _spectrograms(self, windows: Sequence[Wave], counts: Sequence[int]) -> Tensor:
         """Return the windows' log-mel spectrograms, (B, mel bins, 2 T), of 30 s each unless trimmed.
 
-        Trimmed ones are cut from the long ones' beginning, to the bit: a column hears half an FFT beyond its
-        time, so the few that still hear the audio's end are computed too (the loudest sets the floor).
+        Computed where there is sound. A column hears half an FFT beyond its time, so the few that still hear
+        the audio's end are computed too (the loudest sets the floor), and one that hears nothing: so are all
+        after it.
         """
-        hop = self.extractor.hop_length
-        length = None
-        if self.trim:
-            length = (2 * max(counts) - (-self.extractor.n_fft // (2 * hop))) * hop
-            length = min(length, self.extractor.n_samples)
-        device = self.model.device  # a GPU makes in a moment what it would else wait for
+        columns, device = 2 * max(counts), self.model.device
+        length = columns + math.ceil(self.extractor.n_fft / (2 * self.extractor.hop_length)) + 1
+        length = min(length, self.extractor.nb_max_frames)
+        waves = to_device(device, pad(windows, length * self.extractor.hop_length, 0.0, device))
         with torch.autocast(device.type, enabled=False):  # in full precision, whatever the model's
-            mel: Tensor = self.extractor(
-                list(windows), sampling_rate=SAMPLE_RATE, return_tensors="pt", max_length=length,
-                device=str(device),
-            )["input_features"]  # fmt: skip
-        return clear_padding(mel[:, :, : 2 * max(counts)], counts) if self.trim else mel
+            mel = self._log_mel(waves)
+        if self.trim:
+            return clear_padding(mel[:, :, :columns], counts)
+        silence = self.extractor.nb_max_frames - length
+        return torch.cat([mel, mel[:, :, -1:].expand(-1, -1, silence)], dim=2) if silence else mel
+
+    def _log_mel(self, waves: Tensor) -> Tensor:
+        """Whisper's log-mel spectrogram on the waves' device, as its extractor has it: (B, bins, columns).
+
+        ``max(log10(mel), max(log10(mel)) - 8) / 4 + 1`` of ``mel = filters^T |STFT|^2``, at least 1e-10
+        (whisper/audio.py of OpenAI's release).
+        """
+        if self._filters.device != waves.device:
+            self._filters = self._filters.to(waves.device)
+        size = self.extractor.n_fft
+        window = torch.hann_window(size, device=waves.device)
+        spectrum = torch.stft(waves, size, self.extractor.hop_length, window=window, return_complex=True)
+        power = (spectrum[..., :-1].abs() ** 2).contiguous()
+        loud = torch.clamp(self._filters @ power, min=1e-10).log10()
+        return (torch.maximum(loud, loud.amax(dim=(1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
+
+    def _refuse_other_spectrograms(self, name: str) -> None:
+        """Refuse a checkpoint whose extractor makes spectrograms otherwise (dithered, scaled)."""
+        sound = np.sin(np.arange(SAMPLE_RATE, dtype=np.float32) ** 2 / 30_000)
+        own = self.extractor(
+            sound, sampling_rate=SAMPLE_RATE, return_tensors="pt", max_length=len(sound)
+        )["input_features"]  # fmt: skip
+        difference = float((self._log_mel(torch.from_numpy(sound)[None]) - own).abs().max())
+        if not difference <= _TOLERANCE:
+            raise LayersimError(
+                f"{name}: its feature extractor makes other spectrograms than Whisper's (they differ by "
+                f"{difference:.1e}, allowed {_TOLERANCE:.0e}): dither, or another scale? Take the "
+                "preprocessor_config.json of the original checkpoint."
+            )

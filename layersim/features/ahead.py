@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from layersim.errors import ClaimedError
-from layersim.features.shards import AcousticRows, ShardRows, ShardWriter
+from layersim.features.shards import ShardRows, ShardWriter
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +70,15 @@ class BackgroundWriting:
                 raise
             logger.warning("the shard before could not be written either: %s", unwritten)
 
-    def finish(self, claim: ExitStack, writer: ShardWriter, rows: ShardRows | AcousticRows) -> None:
+    def finish(self, claim: ExitStack, writer: ShardWriter, rows: Callable[[], ShardRows]) -> None:
         """Finish a shard and leave its claim.
 
         Parameters
         ----------
         claim : ExitStack
             Holds the writer, entered. It is taken over, and left when the shard is written or has failed.
+        rows : callable
+            Gives what is to be written; it may wait for a GPU that still computes it.
 
         Raises
         ------
@@ -100,9 +102,9 @@ class BackgroundWriting:
             last.result()
 
 
-def _finish(claim: ExitStack, writer: ShardWriter, rows: ShardRows | AcousticRows) -> None:
+def _finish(claim: ExitStack, writer: ShardWriter, rows: Callable[[], ShardRows]) -> None:
     try:
         with claim:
-            writer.finish(rows)
+            writer.finish(rows())
     except ClaimedError as error:  # not the fault of whoever asks next: the shard is another's now
         logger.warning("%s", error)

@@ -1,10 +1,11 @@
-"""Decode the recordings of a shard in the background, while the encoder works on those before."""
+"""Decode and prepare the recordings of a shard in the background, while the encoder works on those before."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,20 @@ def decode(clip: Clip) -> Wave | AudioError:
     return wave
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """Reads an utterance and prepares it for an encoder; two of the same encoder are equal."""
+
+    prepare: Callable[[Wave], Wave]  # of the encoder
+
+    def __call__(self, clip: Clip) -> Wave | AudioError:
+        """Return the prepared utterance, or its fault."""
+        wave = decode(clip)
+        return wave if isinstance(wave, AudioError) else self.prepare(wave)
+
+
 def decode_ahead(
-    clips: Sequence[Clip], batches: Sequence[Sequence[int]], decoders: Executor
+    clips: Sequence[Clip], batches: Sequence[Sequence[int]], decoders: Executor, decoding: Decoding
 ) -> Iterator[list[Wave | AudioError]]:
     """Decode batch after batch, the next ones in the background; a fault stands in its recording's place."""
     upcoming = iter(batches)
@@ -45,7 +58,7 @@ def decode_ahead(
 
     def submit(count: int) -> None:
         for batch in islice(upcoming, count):
-            pending.append([decoders.submit(decode, clips[place]) for place in batch])
+            pending.append([decoders.submit(decoding, clips[place]) for place in batch])
 
     submit(1 + _BATCHES_AHEAD)
     while pending:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from layersim.features.ahead import BackgroundWriting, Decoders
 from layersim.features.batches import batch_frames, plan_batches
-from layersim.features.decoding import decode
+from layersim.features.decoding import Decoding
 from layersim.features.memory import BatchLimit
 from layersim.features.shards import ShardWriter
 from layersim.features.standing import is_finished
@@ -19,6 +19,8 @@ from layersim.features.standing import is_finished
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
     from layersim.features.preparation import Clip, CorpusJob
+
+_MOST_DECODERS = 16  # threads: what a fast GPU hears of compressed speech
 
 
 class ShardMaker:
@@ -37,7 +39,8 @@ class ShardMaker:
         self._encoder = encoder
         self._max_frames = batch_frames(encoder, batch_seconds)
         # a CPU that encodes one utterance at a time has better to do than to decode many
-        threads = 1 if self._max_frames == 1 else min(8, os.cpu_count() or 1)
+        threads = 1 if self._max_frames == 1 else min(_MOST_DECODERS, os.cpu_count() or 1)
+        self._decoding = Decoding(encoder.prepare)
         self._ending = ExitStack()
         self._decoders = self._ending.enter_context(Decoders(threads))
         self._writing = self._ending.enter_context(BackgroundWriting())
@@ -99,12 +102,12 @@ class ShardMaker:
                 advance(samples)
                 return 0
             if upcoming is not None:
-                self._decoders.begin(decode, self._first_batch(job, upcoming))
-            rows = compute_shard(
-                job, job.rows(index), self._encoder, self._max_frames, self._decoders, writer, advance,
-                self.limit,
+                self._decoders.begin(self._decoding, self._first_batch(job, upcoming))
+            shard = compute_shard(
+                job, job.rows(index), self._encoder, self._max_frames, self._decoders, self._decoding, writer,
+                advance, self.limit,
             )  # fmt: skip
-            self._writing.finish(claim, writer, rows)
+            self._writing.finish(claim, writer, shard.finish)
         return samples
 
     def settle(self) -> None:

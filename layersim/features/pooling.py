@@ -21,6 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from layersim.encoders.waveform import to_device
 
 Segments = npt.NDArray[np.float64]
 """Start and end of the phones of one utterance, seconds, shape (P, 2)."""
@@ -58,13 +61,36 @@ def pool_utterances(frames: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tens
     ([2.0, 7.0], [1.0, 0.0])
     """
     _check_counts(frames, counts)
+    if frames.device.type != "cpu":
+        return pool_in_bags(frames, counts)
     means, deviations = [], []
     for part in torch.split(frames, list(counts), dim=1):
         own = part.float()  # (K, T, D)
         mean = own.mean(dim=1)
         means.append(mean)
-        deviations.append((own - mean[:, None]).square().mean(dim=1).sqrt())
+        deviations.append((own - mean[:, None]).square_().mean(dim=1).sqrt_())
     return torch.stack(means), torch.stack(deviations)
+
+
+def pool_in_bags(frames: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """As `pool_utterances`, in a few calls a layer instead of a few an utterance: what a GPU is fast at."""
+    lengths = torch.tensor(counts)
+    positions, begins, owners = (
+        to_device(frames.device, index)
+        for index in (
+            torch.arange(frames.shape[1]), lengths.cumsum(0) - lengths,
+            torch.arange(len(counts)).repeat_interleave(lengths),
+        )
+    )  # fmt: skip
+    shape = len(counts), frames.shape[0], frames.shape[2]
+    means, deviations = (torch.empty(shape, device=frames.device) for _ in range(2))
+    for place, layer in enumerate(frames):  # one at a time, so that no copy of all of them is made
+        own = layer.float()  # (F, D)
+        mean = embedding_bag(positions, own, begins, mode="mean")  # (B, D)
+        squares = (own - mean[owners]).square_()
+        means[:, place] = mean
+        deviations[:, place] = embedding_bag(positions, squares, begins, mode="mean").sqrt_()
+    return means, deviations
 
 
 def pool_layers(frames: Tensor, counts: Sequence[int], prompt: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -140,13 +166,11 @@ def pool_phones(
     lengths = stop - first
     begins = np.cumsum(lengths) - lengths  # where each phone's frames begin in the list of all of them
     positions = np.arange(lengths.sum()) + np.repeat(first - begins, lengths)
-    index = torch.from_numpy(positions).to(frames.device)
-    bags = torch.from_numpy(begins).to(frames.device)
+    index = to_device(frames.device, torch.from_numpy(positions))
+    bags = to_device(frames.device, torch.from_numpy(begins))
     # One bag of frames per phone, averaged in a fixed order: the same on every run, also on a GPU, where
     # an index_add would not be.
-    layers = [
-        torch.nn.functional.embedding_bag(index, layer.float(), bags, mode="mean") for layer in frames
-    ]  # K of (P, D)
+    layers = [embedding_bag(index, layer.float(), bags, mode="mean") for layer in frames]  # K of (P, D)
     mean = torch.stack(layers, dim=1) if layers else frames.new_zeros((len(first), 0, frames.shape[2]))
     frame_counts = np.concatenate(covered).astype(np.int64)
     return PhonePooling(mean, frame_counts, frame_counts == 0)

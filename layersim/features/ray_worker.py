@@ -161,7 +161,7 @@ class ShardWorker:
         return self._done
 
     def stop(self) -> None:
-        """Leave the shard in work at its next batch, with nothing of it on the disk; return when it is left."""
+        """Leave the shard in work at its next batch, with nothing of it on the disk; return after that."""
         self._stopped = True
         self._idle.wait()
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from layersim.encoders.waveform import to_host
 from layersim.errors import AudioError, LayersimError
 from layersim.features.batches import plan_batches
-from layersim.features.decoding import Wave, decode_ahead, raise_all_faults
+from layersim.features.decoding import Decoding, Wave, decode_ahead, raise_all_faults
 from layersim.features.memory import BatchLimit, fits, too_little_memory
-from layersim.features.pooling import middle_thirds, pool_layers, pool_phones
+from layersim.features.pooling import PhonePooling, Segments, middle_thirds, pool_layers, pool_phones
 from layersim.features.shards import FailedRows, MiddleRows, PhoneRows, ShardRows, ShardWriter
 
 if TYPE_CHECKING:
@@ -37,11 +40,12 @@ def compute_shard(
     encoder: Encoder,
     max_frames: int,
     decoders: Executor,
+    decoding: Decoding,
     writer: ShardWriter,
     advance: Callable[[int], None],
     limit: BatchLimit | None = None,
-) -> ShardRows:
-    """Encode and pool some rows of a corpus.
+) -> ComputedShard:
+    """Encode and pool some rows of a corpus; a GPU may still be at work on the last of them.
 
     Parameters
     ----------
@@ -49,6 +53,8 @@ def compute_shard(
         Of the job's clips.
     max_frames : int
         Most frames of a batch, see `plan_batches`.
+    decoding : Decoding
+        Of this encoder.
     writer : ShardWriter
         Takes the frames as they come, where the job stores them; otherwise only kept alive.
     advance : callable
@@ -65,12 +71,13 @@ def compute_shard(
         little memory for a single utterance.
     """
     limit = BatchLimit() if limit is None else limit
-    shard = _Shard(job, rows, encoder, writer)
+    shard = ComputedShard(job, rows, encoder, writer)
     usable = [place for place in range(len(rows)) if place not in shard.failed]
     costs = {place: encoder.cost(shard.clips[place].samples) for place in usable}
     planned = plan_batches(list(costs.values()), limit.bounded(max_frames))
     batches = [[usable[place] for place in batch] for batch in planned]
-    for batch, found in zip(batches, decode_ahead(shard.clips, batches, decoders), strict=True):
+    heard = decode_ahead(shard.clips, batches, decoders, decoding)
+    for batch, found in zip(batches, heard, strict=True):
         waves = dict(zip(batch, found, strict=True))
         if faults := {place: wave for place, wave in waves.items() if isinstance(wave, AudioError)}:
             if not job.keep_going:
@@ -87,11 +94,34 @@ def compute_shard(
             else:
                 limit.refuse(part, costs, encoder)
         advance(sum(shard.clips[place].samples for place in batch))
-    return shard.finish()
+    shard.refuse_hopeless()  # here, before the next shard is begun, if no GPU is still at work on this one
+    return shard
 
 
-class _Shard:
-    """The arrays of one shard while its utterances come in, in any order."""
+@dataclass(frozen=True)
+class _Pooled:
+    """One batch's features, on their way from the device; usable after `wait`."""
+
+    batch: Sequence[int]
+    arrived: Any  # an event of CUDA; None on a CPU
+    mean: Tensor  # (B, K, D)
+    std: Tensor
+    phones: PhonePooling | None  # None: no utterance of the batch has phones
+    middle: PhonePooling | None
+    states: HiddenStates | None  # frames in half precision, on the device; None: not stored
+
+    def wait(self) -> None:
+        """Wait until the device has computed it and the host has it."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+
+
+class ComputedShard:
+    """The arrays of one shard while its utterances come in, in any order.
+
+    A GPU is given the next batch before its answer to the last one is looked at, so that it never waits for
+    the host.
+    """
 
     def __init__(self, job: CorpusJob, rows: range, encoder: Encoder, writer: ShardWriter) -> None:
         self._job, self._encoder, self._writer = job, encoder, writer
@@ -114,13 +144,21 @@ class _Shard:
         if job.provenance["middle"]:
             self._middle = MiddleRows(np.zeros_like(self._phone_frames), np.empty_like(self._phone_mean))
         self._encoded, self._not_finite = 0, set[int]()
+        self._coming: _Pooled | None = None
         self._stores_frames = job.provenance["store"] == "frames"
         if self._stores_frames:
             writer.reserve_frames(self._counts, frame_layers, width)
 
     def add(self, batch: Sequence[int], waves: Mapping[int, Wave]) -> None:
-        """Encode some utterances, given by their places, and pool them."""
-        states = self._encoder.encode([waves[place] for place in batch])
+        """Encode and pool some utterances, given by their places; take in those of the call before."""
+        pooled = self._pool(batch, waves)
+        self._take()
+        self._coming = pooled
+        if pooled.arrived is None:  # it is there
+            self._take()
+
+    def _pool(self, batch: Sequence[int], waves: Mapping[int, Wave]) -> _Pooled:
+        states = self._encoder.encode_prepared([waves[place] for place in batch])
         expected = [self._counts[place] for place in batch]
         if list(states.counts) != expected:
             raise ValueError(
@@ -129,24 +167,49 @@ class _Shard:
             )
         segments = [self._times[self._offsets[place] : self._offsets[place + 1]] for place in batch]
         with torch.inference_mode():
-            means, deviations = pool_layers(states.frames, states.counts, states.prompt)
-            self._mean[batch], self._std[batch] = means.cpu().numpy(), deviations.cpu().numpy()
+            mean, std = map(to_host, pool_layers(states.frames, states.counts, states.prompt))
+            phones, middle = None, None
             if any(map(len, segments)):
                 centres = self._encoder.frame_centres(max(states.counts))
-                pooled = pool_phones(states.frames, states.counts, segments, centres)
-                owned = np.concatenate(
-                    [np.arange(self._offsets[place], self._offsets[place + 1]) for place in batch]
-                )
-                self._phone_mean[owned] = pooled.mean.cpu().numpy()
-                self._phone_frames[owned] = pooled.frames
+                phones = self._pool_phones(states, segments, centres)
                 if self._middle is not None:
                     thirds = [middle_thirds(part) for part in segments]
-                    pooled = pool_phones(states.frames, states.counts, thirds, centres)
-                    self._middle.mean[owned] = pooled.mean.cpu().numpy()
-                    self._middle.frames[owned] = pooled.frames
+                    middle = self._pool_phones(states, thirds, centres)
+            kept = None
+            if self._stores_frames:
+                kept = replace(states, frames=states.frames.half(), prompt=None)
+            arrived = None
+            if states.frames.device.type == "cuda":
+                arrived = torch.cuda.Event()
+                arrived.record(torch.cuda.current_stream(states.frames.device))
+        return _Pooled(batch, arrived, mean, std, phones, middle, kept)
+
+    def _pool_phones(
+        self, states: HiddenStates, segments: Sequence[Segments], centres: npt.NDArray[np.float64]
+    ) -> PhonePooling:
+        pooled = pool_phones(states.frames, states.counts, segments, centres)
+        return pooled._replace(mean=to_host(pooled.mean))
+
+    def _take(self) -> None:
+        """Take in the batch that is on its way."""
+        pooled, self._coming = self._coming, None
+        if pooled is None:
+            return
+        pooled.wait()
+        batch = pooled.batch
+        self._mean[batch], self._std[batch] = pooled.mean.numpy(), pooled.std.numpy()
+        if pooled.phones is not None:
+            owned = np.concatenate(
+                [np.arange(self._offsets[place], self._offsets[place + 1]) for place in batch]
+            )
+            self._phone_mean[owned] = pooled.phones.mean.numpy()
+            self._phone_frames[owned] = pooled.phones.frames
+            if self._middle is not None and pooled.middle is not None:
+                self._middle.mean[owned] = pooled.middle.mean.numpy()
+                self._middle.frames[owned] = pooled.middle.frames
         bad = self._note_not_finite(batch)
-        if self._stores_frames:
-            self._store(states, batch, bad)
+        if pooled.states is not None:
+            self._store(pooled.states, batch, bad)
         self._encoded += len(batch)
 
     def _note_not_finite(self, batch: Sequence[int]) -> set[int]:
@@ -172,7 +235,7 @@ class _Shard:
         )
 
     def _store(self, states: HiddenStates, batch: Sequence[int], bad: set[int]) -> None:
-        halves = states.frames.half().cpu().numpy()
+        halves = states.frames.cpu().numpy()
         stops = np.cumsum(states.counts)
         for place, stop, count in zip(batch, stops, states.counts, strict=True):
             if place in bad:
@@ -190,14 +253,8 @@ class _Shard:
             self._not_finite.add(place)
             self.failed[place] = fault
 
-    def finish(self) -> ShardRows:
-        """Return what came in, without what failed.
-
-        Raises
-        ------
-        LayersimError
-            If so many utterances were encoded, and none to finite features, that more are not worth trying.
-        """
+    def refuse_hopeless(self) -> None:
+        """Refuse to go on if so many utterances came in, and none finite, that more are not worth trying."""
         enough = min(_ENOUGH, self._job.provenance["shard_size"])
         if len(self._not_finite) == self._encoded >= enough:
             first = self.failed[min(self._not_finite)]
@@ -205,6 +262,17 @@ class _Shard:
                 f"{self._job.corpus}: the encoder gave no finite features for any of {self._encoded} "
                 f"utterances, so that it is no use to keep going. The first: {first}"
             )
+
+    def finish(self) -> ShardRows:
+        """Return what came in, without what failed.
+
+        Raises
+        ------
+        LayersimError
+            As `compute_shard`, of the last batch.
+        """
+        self._take()
+        self.refuse_hopeless()
         if self._stores_frames and self.failed:
             self._writer.drop_frames(self.failed)
         kept = np.array(

@@ -62,6 +62,12 @@ class SmallEncoder:
     def prompt_of(self, wave: np.ndarray) -> np.ndarray:
         return self.prompt_weights[:, 0] * np.float32(len(wave) / 16_000)  # (M, D)
 
+    def prepare(self, wave: np.ndarray) -> np.ndarray:
+        return wave
+
+    def encode_prepared(self, waves: list[np.ndarray]) -> States:
+        return self.encode(waves)
+
     def encode(self, waves: list[np.ndarray]) -> States:
         frames = [self.frames_of(wave) for wave in waves]
         if len(self.batches) in self.spoil:

@@ -71,7 +71,7 @@ class Writer:
 def give(writing, writer):
     with ExitStack() as claim:
         claim.enter_context(writer.claimed())
-        writing.finish(claim, writer, None)
+        writing.finish(claim, writer, lambda: None)
 
 
 def test_the_next_shard_is_begun_while_one_is_written_and_the_one_after_waits():

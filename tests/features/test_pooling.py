@@ -12,6 +12,7 @@ from layersim.features.pooling import (
     middle_thirds,
     nearest_frames,
     phone_frames,
+    pool_in_bags,
     pool_phones,
     pool_utterances,
 )
@@ -23,11 +24,12 @@ def random_frames(counts: list[int], layers: int = 2, width: int = 3, seed: int 
     return torch.randn((layers, sum(counts), width), generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("pool", [pool_utterances, pool_in_bags])
 @given(counts=counts_strategy, seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_utterance_statistics_are_numpys_over_the_utterances_own_frames(counts, seed):
+def test_utterance_statistics_are_numpys_over_the_utterances_own_frames(pool, counts, seed):
     frames = random_frames(counts, seed=seed)
-    mean, std = pool_utterances(frames, counts)
+    mean, std = pool(frames, counts)
     edges = np.cumsum([0, *counts])
     for row, (start, stop) in enumerate(itertools.pairwise(edges)):
         own = frames[:, start:stop].double().numpy()
@@ -42,6 +44,15 @@ def test_half_precision_frames_are_pooled_in_single_precision():
     assert (mean.item(), std.item()) == (0.0, 300.0)
     phone = pool_phones(frames, [4], [np.array([[0.0, 0.02]])], np.array([0.01, 0.03, 0.05, 0.07]))
     assert phone.mean.dtype == torch.float32
+
+
+def test_an_utterance_that_is_not_finite_leaves_the_others_alone_on_a_gpu_too():
+    frames = random_frames([3, 2, 4])
+    frames[:, 3] = float("nan")
+    mean, std = pool_in_bags(frames, [3, 2, 4])
+    assert mean[1].isnan().all()
+    assert mean[[0, 2]].isfinite().all()
+    assert std[[0, 2]].isfinite().all()
 
 
 def test_a_single_frame_has_deviation_zero():

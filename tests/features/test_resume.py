@@ -62,7 +62,9 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
         whole = {name: content for name, content in left.items() if name.endswith(".h5")}
         assert whole == {name: expected[name] for name in whole}
         finished.append(len(whole))
-        begun = {name.split(".")[0] for name in left.keys() - whole.keys()} - {Path(name).stem for name in whole}
+        begun = {name.split(".")[0] for name in left.keys() - whole.keys()} - {
+            Path(name).stem for name in whole
+        }
         assert 1 <= len(begun) <= 2 or moment == "after renaming"  # its next one may not have begun
         assert not (cache / "run.json").exists()
     assert finished == [0, 1, 1, 1, 2]
