@@ -20,8 +20,8 @@ from layersim.corpus.manifest import read_manifest
 from layersim.demo.corpus import RECIPES, make_corpus
 from layersim.encoders.encoder import Encoder
 from layersim.encoders.load import load_encoder
+from layersim.features.decoding import Clip
 from layersim.features.pooling import pool_layers
-from layersim.features.preparation import Clip
 from layersim.features.trimming import measure_trimming
 from measure import Row, Scale, in_turns, speed_ratio
 from networks import checkpoint, noise

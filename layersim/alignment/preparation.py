@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +15,10 @@ import numpy as np
 import pandas as pd
 
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
-from layersim.corpus.recordings import audio_file, read_corpus_manifest
+from layersim.corpus.recordings import audio_file, map_files, read_corpus_manifest
 from layersim.errors import AudioError
 from layersim.workspace import CorpusEntry, Progress
 
-_HEADERS_AT_ONCE = 8
 _PROGRESS_EVERY = 100  # files
 
 NO_TEXT = (
@@ -84,11 +82,10 @@ def read_utterances(
     manifest = read_corpus_manifest(name, entry)
     utterances = list(_rows(manifest, entry.audio_root))
     found = []
-    with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
-        for place, checked in enumerate(pool.map(_check, utterances)):
-            found.append(checked)
-            if place % _PROGRESS_EVERY == 0:
-                progress(f"checking {name}", place, len(utterances))
+    for place, checked in enumerate(map_files(_check, utterances)):
+        found.append(checked)
+        if place % _PROGRESS_EVERY == 0:
+            progress(f"checking {name}", place, len(utterances))
     progress(f"checking {name}", len(utterances), len(utterances))
     samples = sum(round(SAMPLE_RATE * utterance.seconds) for utterance in found if utterance.seconds)
     return found, {**manifest_fingerprints(manifest), "samples": str(samples)}

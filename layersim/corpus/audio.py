@@ -73,6 +73,15 @@ def read_audio(path: Path, start: float | None = None, end: float | None = None)
     return _of_length(resampled, _resampled(len(mono), rate))
 
 
+def scaled(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Scale an utterance to mean 0 and variance 1: ``(x - mean(x)) / sqrt(var(x) + 1e-7)``.
+
+    What wav2vec 2.0 checkpoints ask for with ``do_normalize``.
+    """
+    found: npt.NDArray[np.float32] = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
+    return found
+
+
 def audio_samples(path: Path, start: float | None = None, end: float | None = None) -> int:
     """Return how many samples `read_audio` will give, from the header alone.
 

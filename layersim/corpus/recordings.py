@@ -9,13 +9,24 @@ are shared.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
 from layersim.corpus.manifest import read_manifest
 from layersim.errors import LayersimError
 from layersim.workspace import CorpusEntry
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+_BLOCK = 64  # files, after which it is known how fast a disk opens them
+_SLOW = 5e-4  # seconds a file: beyond it a thread waits for the disk, and others may work meanwhile
+_AT_ONCE = 16
 
 
 def read_corpus_manifest(name: str, entry: CorpusEntry) -> pd.DataFrame:
@@ -43,3 +54,22 @@ def audio_file(audio_root: Path, path: str) -> Path:
     'corpora/emodb/wav/03a01Fa.wav'
     """
     return audio_root / path
+
+
+def map_files(function: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found]:
+    """Call a function that opens a file for each item, in order.
+
+    One after the other while files open fast, which is twice as fast as in threads; several at once from
+    where they do not, as on a disk across a network.
+    """
+    done = 0
+    while done < len(items):
+        began = time.perf_counter()
+        block = items[done : done + _BLOCK]
+        yield from [function(item) for item in block]
+        done += len(block)
+        if time.perf_counter() - began > _SLOW * len(block):
+            break
+    if done < len(items):
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            yield from pool.map(function, items[done:])

@@ -98,6 +98,8 @@ class Encoder:
     exact_batching : bool
         Whether utterances share batches inside. Results are exact either way: a model whose padding is
         not known to be kept out runs one window at a time.
+    scales : bool
+        Whether utterances are scaled first (`layersim.corpus.audio.scaled`), as the checkpoint asks for.
     notes : tuple of str
         What the user should know of this encoder.
     """
@@ -132,6 +134,7 @@ class Encoder:
         self.max_seconds = max_seconds
         self.whisper_window = whisper_window
         self.exact_batching = body.exact_batching
+        self.scales = body.scales
         self.notes = tuple(notes)
         self._max_frames = max_frames
 
@@ -210,14 +213,12 @@ class Encoder:
         """
         if len(waves) == 0:
             raise ValueError("waves: expected at least one wave, got none")
-        return self.encode_prepared([self.prepare(_checked(wave, place)) for place, wave in enumerate(waves)])
-
-    def prepare(self, wave: Wave) -> Wave:
-        """Do to one utterance what is done before it is cut and padded; `read_audio`'s are always right."""
-        return self.body.prepare(wave)
+        return self.encode_prepared(
+            [self.body.prepare(_checked(wave, place)) for place, wave in enumerate(waves)]
+        )
 
     def encode_prepared(self, prepared: Sequence[Wave]) -> HiddenStates:
-        """As `encode`, of what `prepare` has made of the waves: that may be done elsewhere meanwhile."""
+        """As `encode`, of waves that are checked and, where the encoder `scales`, scaled: elsewhere maybe."""
         windows, owner, counts = [], [], []
         for place, wave in enumerate(prepared):
             cut = cut_windows(len(wave), self.body.grid, self._max_frames)

@@ -64,6 +64,10 @@ class Body(Protocol):
     def exact_batching(self) -> bool:
         """Whether windows may share a batch without changing each other."""
 
+    @property
+    def scales(self) -> bool:
+        """Whether `prepare` scales utterances to mean 0 and variance 1."""
+
     def prepare(self, wave: Wave) -> Wave:
         """What is done to a whole utterance before it is cut into windows."""
 

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from transformers import Wav2Vec2FeatureExtractor
 
-from layersim.corpus.audio import SAMPLE_RATE
+from layersim.corpus.audio import SAMPLE_RATE, scaled
 from layersim.encoders.exact import PaddingGuard
 from layersim.encoders.windows import FrameGrid
+from layersim.errors import LayersimError
 
 Wave = npt.NDArray[np.float32]
 
@@ -52,6 +52,8 @@ class WaveformBody:
         self.blocks = blocks
         self.final_norm = final_norm
         self.exact_batching = exact_batching
+        self.scales = bool(getattr(extractor, "do_normalize", False))
+        self._refuse_other_preparation(model.config.name_or_path)
         self.width: int = model.config.hidden_size
         self.grid = FrameGrid.of_convolutions(model.config.conv_kernel, model.config.conv_stride)
         self._guard = PaddingGuard(model, self.grid) if exact_batching else None
@@ -61,13 +63,17 @@ class WaveformBody:
 
     def prepare(self, wave: Wave) -> Wave:
         """Apply what the checkpoint asks for (``do_normalize``), over the whole utterance."""
-        if not isinstance(self.extractor, Wav2Vec2FeatureExtractor):
-            values = self.extractor(wave, sampling_rate=SAMPLE_RATE, return_tensors="np")["input_values"]
-            return np.asarray(values[0], dtype=np.float32)
-        if not self.extractor.do_normalize:  # all that it does, without its detours
-            return wave
-        scaled: Wave = self.extractor.zero_mean_unit_var_norm([wave], None)[0]
-        return scaled
+        return scaled(wave) if self.scales else wave
+
+    def _refuse_other_preparation(self, name: str) -> None:
+        """Refuse a checkpoint whose extractor does more to a wave than to scale it."""
+        sound = np.linspace(-0.5, 0.7, SAMPLE_RATE // 10, dtype=np.float32)
+        asked = self.extractor(sound, sampling_rate=SAMPLE_RATE, return_tensors="np")["input_values"][0]
+        if asked.shape != sound.shape or not np.allclose(asked, self.prepare(sound), atol=1e-5):
+            raise LayersimError(
+                f"{name}: its feature extractor changes waves otherwise than by scaling them, which is not "
+                "known here. Take an encoder of a known family."
+            )
 
     def run(self, windows: Sequence[Wave]) -> tuple[Tensor, None]:
         """Pad and run one batch; returns the model's last hidden state, (B, T, D)."""

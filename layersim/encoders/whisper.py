@@ -38,6 +38,7 @@ class WhisperBody:
     """
 
     exact_batching = True
+    scales = False  # but each window's spectrogram
 
     def __init__(self, model: Any, extractor: Any, stack: str, trim: bool = False) -> None:
         config = model.config

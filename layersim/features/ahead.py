@@ -5,44 +5,123 @@ finished shard is written while it works on the next one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from layersim.errors import ClaimedError
+from layersim.features.decoding import Clip, Decoding
 from layersim.features.shards import ShardRows, ShardWriter
+
+if TYPE_CHECKING:
+    from layersim.encoders.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
+_MOST_THREADS = 8
+_MOST_PROCESSES = 16  # what the fastest GPUs hear of compressed speech
+_HANDED_OVER = 8  # utterances at a time to another process
+_IDLE = 300  # seconds after which a process without work ends
 
-class Decoders(ThreadPoolExecutor):
-    """Threads that decode recordings, and may begin with what will be asked of them later."""
 
-    def __init__(self, threads: int) -> None:
-        super().__init__(threads)
-        self._before: dict[tuple[Callable[..., Any], Any], Future[Any]] = {}
-        self._begun: dict[tuple[Callable[..., Any], Any], Future[Any]] = {}
+class Decoders:
+    """Decodes recordings, in threads or processes, and may begin with what will be asked of it later.
 
-    def begin(self, function: Callable[[Any], Any], items: Iterable[Any]) -> None:
-        """Begin with these calls, for the shard after the one that comes now.
+    Parameters
+    ----------
+    executor : Executor
+        What does the work.
+    at_once : int, >= 1
+        Utterances in one piece of work: several where it is handed to another process.
+    """
 
-        `submit` of the same function and item, which must be hashable, then takes what has been begun. What
-        the call before last began and nobody asked for is given up.
+    def __init__(self, executor: Executor, at_once: int) -> None:
+        self._executor, self._at_once = executor, at_once
+        self._before: dict[tuple[Decoding, tuple[Clip, ...]], Future[list[Any]]] = {}
+        self._begun: dict[tuple[Decoding, tuple[Clip, ...]], Future[list[Any]]] = {}
+
+    def begin(self, decoding: Decoding, clips: Sequence[Clip]) -> None:
+        """Begin with these clips, for the shard after the one that comes now.
+
+        `submit` of the same clips then takes what has been begun. What the call before last began and nobody
+        asked for is given up.
         """
-        for forgotten in self._before.values():
-            forgotten.cancel()
+        self._give_up(self._before)
         self._before = self._begun
-        self._begun = {(function, item): super(Decoders, self).submit(function, item) for item in items}
+        self._begun = {
+            (decoding, piece): self._executor.submit(decoding, piece) for piece in self._pieces(clips)
+        }
 
-    def submit(self, function: Callable[..., Any], /, *items: Any, **named: Any) -> Future[Any]:
-        """As any executor; a single item may have been begun already."""
-        if len(items) == 1 and not named:
-            for begun in (self._before, self._begun):
-                if (function, items[0]) in begun:
-                    return begun.pop((function, items[0]))
-        return super().submit(function, *items, **named)
+    def submit(self, decoding: Decoding, clips: Sequence[Clip]) -> list[Future[list[Any]]]:
+        """Decode these clips, as far as that has not been begun: piece by piece, in order."""
+        return [self._take(decoding, piece) for piece in self._pieces(clips)]
+
+    def end(self) -> None:
+        """Give up what has been begun and nobody asked for."""
+        self._give_up(self._before)
+        self._give_up(self._begun)
+
+    def _pieces(self, clips: Sequence[Clip]) -> list[tuple[Clip, ...]]:
+        starts = range(0, len(clips), self._at_once)
+        return [tuple(clips[start : start + self._at_once]) for start in starts]
+
+    def _take(self, decoding: Decoding, piece: tuple[Clip, ...]) -> Future[list[Any]]:
+        for begun in (self._before, self._begun):
+            if (decoding, piece) in begun:
+                return begun.pop((decoding, piece))
+        return self._executor.submit(decoding, piece)
+
+    def _give_up(self, begun: dict[tuple[Decoding, tuple[Clip, ...]], Future[list[Any]]]) -> None:
+        for future in begun.values():
+            future.cancel()
+        begun.clear()
+
+
+@contextmanager
+def decoders_for(encoder: Encoder, one_at_a_time: bool) -> Iterator[Decoders]:
+    """Start as many decoders as the encoder has use for.
+
+    A CPU that encodes one utterance at a time has better to do than to decode many. A GPU hears thousands of
+    seconds a second: Python's threads cannot decode that much beside those that feed it, so processes do.
+    They know nothing of the encoder, and stay for a while, for the next corpus.
+
+    Parameters
+    ----------
+    one_at_a_time : bool
+        Whether a batch holds a single utterance.
+    """
+    if encoder.device.type == "cuda":
+        decoders = Decoders(decoding_processes(), _HANDED_OVER)
+        try:
+            yield decoders
+        finally:
+            decoders.end()
+        return
+    with ThreadPoolExecutor(1 if one_at_a_time else min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        decoders = Decoders(pool, 1)
+        try:
+            yield decoders
+        finally:
+            decoders.end()
+
+
+def decoding_processes() -> Executor:
+    """Return the processes that decode for a GPU; they are started with the first work, and then reused."""
+    from joblib.externals.loky import get_reusable_executor
+
+    pool: Executor = get_reusable_executor(
+        max_workers=min(_MOST_PROCESSES, os.cpu_count() or 1), timeout=_IDLE, initializer=_leave_interrupts
+    )
+    return pool
+
+
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C to the process that has the encoder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class BackgroundWriting:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from layersim.corpus.audio import read_audio
+from layersim.corpus.audio import read_audio, scaled
 from layersim.errors import AudioError, summarise_faults
 
 if TYPE_CHECKING:
-    from layersim.features.preparation import Clip
+    from layersim.features.ahead import Decoders
 
 Wave = npt.NDArray[np.float32]
 
 _BATCHES_AHEAD = 2  # decoded while the encoder works on one: enough to hide decoding, little memory
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance to encode."""
+
+    key: str
+    path: Path
+    start: float | None  # seconds in the file; None: from its beginning
+    end: float | None
+    samples: int  # at 16 kHz; 0 where the file cannot be used
 
 
 def decode(clip: Clip) -> Wave | AudioError:
@@ -39,44 +50,59 @@ def decode(clip: Clip) -> Wave | AudioError:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Reads an utterance and prepares it for an encoder; two of the same encoder are equal."""
+    """Reads utterances and prepares them for an encoder; may do so in another process."""
 
-    prepare: Callable[[Wave], Wave]  # of the encoder
+    scales: bool  # to mean 0 and variance 1, as the encoder's checkpoint asks for
 
-    def __call__(self, clip: Clip) -> Wave | AudioError:
-        """Return the prepared utterance, or its fault."""
-        wave = decode(clip)
-        return wave if isinstance(wave, AudioError) else self.prepare(wave)
+    def __call__(self, clips: Sequence[Clip]) -> list[Wave | AudioError]:
+        """Return each prepared utterance, or its fault."""
+        found = [decode(clip) for clip in clips]
+        if not self.scales:
+            return found
+        return [wave if isinstance(wave, AudioError) else scaled(wave) for wave in found]
 
 
 def decode_ahead(
-    clips: Sequence[Clip], batches: Sequence[Sequence[int]], decoders: Executor, decoding: Decoding
+    clips: Sequence[Clip],
+    batches: Sequence[Sequence[int]],
+    decoders: Decoders,
+    decoding: Decoding,
+    afterwards: Sequence[Clip] = (),
 ) -> Iterator[list[Wave | AudioError]]:
-    """Decode batch after batch, the next ones in the background; a fault stands in its recording's place."""
-    upcoming = iter(batches)
-    pending: deque[list[Future[Wave | AudioError]]] = deque()
+    """Decode batch after batch, the next ones in the background; a fault stands in its recording's place.
 
-    def submit(count: int) -> None:
-        for batch in islice(upcoming, count):
-            pending.append([decoders.submit(decoding, clips[place]) for place in batch])
+    Parameters
+    ----------
+    batches : sequence of sequences of int
+        Places among the clips.
+    afterwards : sequence of Clip
+        What will be asked for next; begun when nothing else is left to begin.
+    """
+    upcoming = deque(batches)
+    pending: deque[list[Future[list[Wave | AudioError]]]] = deque()
+    for _ in range(len(batches)):
+        while upcoming and len(pending) <= _BATCHES_AHEAD:
+            pending.append(decoders.submit(decoding, [clips[place] for place in upcoming.popleft()]))
+            if not upcoming:
+                decoders.begin(decoding, afterwards)
+        yield _all(pending.popleft())
 
-    submit(1 + _BATCHES_AHEAD)
-    while pending:
-        found = [future.result() for future in pending.popleft()]
-        submit(1)
-        yield found
 
-
-def raise_all_faults(clips: Sequence[Clip], decoders: Executor) -> None:
+def raise_all_faults(clips: Sequence[Clip], decoders: Decoders) -> None:
     """Decode every recording of the shard to name all that fail, rather than one per attempt.
 
     Raises
     ------
     AudioError
     """
-    faults = [str(found) for found in decoders.map(decode, clips) if isinstance(found, AudioError)]
+    found = _all(decoders.submit(Decoding(scales=False), clips))
+    faults = [str(wave) for wave in found if isinstance(wave, AudioError)]
     advice = (
         "What was finished is kept. layersim corpus check lists every such file at once; to finish the rest "
         "without them: layersim extract --keep-going."
     )
     raise AudioError(summarise_faults(f"{len(faults)} recordings cannot be used", faults, advice))
+
+
+def _all(pieces: Sequence[Future[list[Wave | AudioError]]]) -> list[Wave | AudioError]:
+    return [wave for piece in pieces for wave in piece.result()]

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from layersim.features.ahead import BackgroundWriting, Decoders
+from layersim.errors import LayersimError
+from layersim.features.ahead import BackgroundWriting, decoders_for
 from layersim.features.batches import batch_frames, plan_batches
-from layersim.features.decoding import Decoding
+from layersim.features.decoding import Clip, Decoding
 from layersim.features.memory import BatchLimit
 from layersim.features.shards import ShardWriter
 from layersim.features.standing import is_finished
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
-    from layersim.features.preparation import Clip, CorpusJob
-
-_MOST_DECODERS = 16  # threads: what a fast GPU hears of compressed speech
+    from layersim.features.preparation import CorpusJob
+    from layersim.features.shard_rows import ComputedShard
 
 
 class ShardMaker:
@@ -38,11 +38,9 @@ class ShardMaker:
         self.limit = BatchLimit() if limit is None else limit
         self._encoder = encoder
         self._max_frames = batch_frames(encoder, batch_seconds)
-        # a CPU that encodes one utterance at a time has better to do than to decode many
-        threads = 1 if self._max_frames == 1 else min(_MOST_DECODERS, os.cpu_count() or 1)
-        self._decoding = Decoding(encoder.prepare)
+        self._decoding = Decoding(encoder.scales)
         self._ending = ExitStack()
-        self._decoders = self._ending.enter_context(Decoders(threads))
+        self._decoders = self._ending.enter_context(decoders_for(encoder, self._max_frames == 1))
         self._writing = self._ending.enter_context(BackgroundWriting())
 
     def __enter__(self) -> ShardMaker:
@@ -90,8 +88,6 @@ class ShardMaker:
         LayersimError
             If it cannot be computed; if this one or the one before cannot be written.
         """
-        from layersim.features.shard_rows import compute_shard
-
         samples = job.samples(index)
         if is_finished(job, folder, index):
             advance(samples)
@@ -101,14 +97,30 @@ class ShardMaker:
             if is_finished(job, folder, index):  # between the look and the claim
                 advance(samples)
                 return 0
-            if upcoming is not None:
-                self._decoders.begin(self._decoding, self._first_batch(job, upcoming))
-            shard = compute_shard(
-                job, job.rows(index), self._encoder, self._max_frames, self._decoders, self._decoding, writer,
-                advance, self.limit,
-            )  # fmt: skip
+            shard = self._compute(job, index, writer, advance, upcoming)
             self._writing.finish(claim, writer, shard.finish)
         return samples
+
+    def _compute(
+        self,
+        job: CorpusJob,
+        index: int,
+        writer: ShardWriter,
+        advance: Callable[[int], None],
+        upcoming: int | None,
+    ) -> ComputedShard:
+        from layersim.features.shard_rows import compute_shard
+
+        try:
+            return compute_shard(
+                job, job.rows(index), self._encoder, self._max_frames, self._decoders, self._decoding, writer,
+                advance, self.limit, afterwards=() if upcoming is None else self._first_batch(job, upcoming),
+            )  # fmt: skip
+        except BrokenExecutor as error:
+            raise LayersimError(
+                "a process that decodes recordings was ended from outside, maybe for lack of memory. What "
+                "was finished is kept. Run layersim extract again."
+            ) from error
 
     def settle(self) -> None:
         """Wait until every shard made so far is on the disk.

@@ -18,7 +18,7 @@ from layersim.features.batches import plan_batches
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
-    from layersim.features.preparation import Clip
+    from layersim.features.decoding import Clip
 
 logger = logging.getLogger(__name__)
 

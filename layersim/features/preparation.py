@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,9 +24,10 @@ from layersim.alignment.segments import BEYOND_AUDIO
 from layersim.alignment.vowels import map_classes
 from layersim.corpus.audio import SAMPLE_RATE, audio_samples
 from layersim.corpus.manifest import manifest_sha256, utterance_keys
-from layersim.corpus.recordings import audio_file
+from layersim.corpus.recordings import audio_file, map_files
 from layersim.corpus.sample import balanced_sample
 from layersim.errors import AudioError, LayersimError
+from layersim.features.decoding import Clip
 from layersim.features.provenance import (
     ALL_UTTERANCES,
     alignment_sha256,
@@ -41,19 +41,7 @@ logger = logging.getLogger(__name__)
 
 OTHER_LENGTH = 0.1  # seconds: more than aligners and resampling round
 
-_HEADERS_AT_ONCE = 8
 _PROGRESS_EVERY = 100  # files
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One utterance to encode."""
-
-    key: str
-    path: Path
-    start: float | None  # seconds in the file; None: from its beginning
-    end: float | None
-    samples: int  # at 16 kHz; 0 where the file cannot be used
 
 
 class Part(NamedTuple):
@@ -255,16 +243,15 @@ def _read_headers(
         except AudioError as error:
             return str(error)
 
-    rows = zip(manifest["path"].tolist(), manifest["start"].tolist(), manifest["end"].tolist(), strict=True)
+    columns = (manifest[name].tolist() for name in ("path", "start", "end"))
     samples, unusable = np.zeros(len(manifest), dtype=np.int64), {}
-    with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
-        for place, found in enumerate(pool.map(count, rows)):
-            if isinstance(found, str):
-                unusable[place] = found
-            else:
-                samples[place] = found
-            if place % _PROGRESS_EVERY == 0:
-                progress(f"checking {corpus}", place, len(manifest))
+    for place, found in enumerate(map_files(count, list(zip(*columns, strict=True)))):
+        if isinstance(found, str):
+            unusable[place] = found
+        else:
+            samples[place] = found
+        if place % _PROGRESS_EVERY == 0:
+            progress(f"checking {corpus}", place, len(manifest))
     progress(f"checking {corpus}", len(manifest), len(manifest))
     return samples, unusable
 

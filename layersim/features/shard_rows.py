@@ -8,7 +8,6 @@ out and named; otherwise it stops the run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,14 @@ from torch import Tensor
 from layersim.encoders.waveform import to_host
 from layersim.errors import AudioError, LayersimError
 from layersim.features.batches import plan_batches
-from layersim.features.decoding import Decoding, Wave, decode_ahead, raise_all_faults
+from layersim.features.decoding import Clip, Decoding, Wave, decode_ahead, raise_all_faults
 from layersim.features.memory import BatchLimit, fits, too_little_memory
 from layersim.features.pooling import PhonePooling, Segments, middle_thirds, pool_layers, pool_phones
 from layersim.features.shards import FailedRows, MiddleRows, PhoneRows, ShardRows, ShardWriter
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder, HiddenStates
+    from layersim.features.ahead import Decoders
     from layersim.features.preparation import CorpusJob
 
 Array = npt.NDArray[Any]
@@ -39,11 +39,12 @@ def compute_shard(
     rows: range,
     encoder: Encoder,
     max_frames: int,
-    decoders: Executor,
+    decoders: Decoders,
     decoding: Decoding,
     writer: ShardWriter,
     advance: Callable[[int], None],
     limit: BatchLimit | None = None,
+    afterwards: Sequence[Clip] = (),
 ) -> ComputedShard:
     """Encode and pool some rows of a corpus; a GPU may still be at work on the last of them.
 
@@ -61,6 +62,8 @@ def compute_shard(
         Called after each batch with the samples done by it.
     limit : BatchLimit, optional
         What is known of the GPU's memory, and learns from this shard; None: nothing is known.
+    afterwards : sequence of Clip
+        What the shard after this one will probably begin with; decoded as soon as there is time.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def compute_shard(
     costs = {place: encoder.cost(shard.clips[place].samples) for place in usable}
     planned = plan_batches(list(costs.values()), limit.bounded(max_frames))
     batches = [[usable[place] for place in batch] for batch in planned]
-    heard = decode_ahead(shard.clips, batches, decoders, decoding)
+    heard = decode_ahead(shard.clips, batches, decoders, decoding, afterwards)
     for batch, found in zip(batches, heard, strict=True):
         waves = dict(zip(batch, found, strict=True))
         if faults := {place: wave for place, wave in waves.items() if isinstance(wave, AudioError)}:

@@ -17,7 +17,7 @@ from layersim.corpus.audio import SAMPLE_RATE, read_audio
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
-    from layersim.features.preparation import Clip
+    from layersim.features.decoding import Clip
 
 SAMPLE = 8  # utterances: they cost full windows, which the run was meant to save
 

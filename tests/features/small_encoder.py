@@ -39,6 +39,7 @@ class SmallEncoder:
         self.device = torch.device("cpu")
         self.precision = "fp32"
         self.exact_batching = exact_batching
+        self.scales = False
         self.notes: tuple[str, ...] = ()
         self.batches: list[int] = []
         self.spoil: dict[int, float] = {}  # batch -> what its first frame becomes
@@ -61,9 +62,6 @@ class SmallEncoder:
 
     def prompt_of(self, wave: np.ndarray) -> np.ndarray:
         return self.prompt_weights[:, 0] * np.float32(len(wave) / 16_000)  # (M, D)
-
-    def prepare(self, wave: np.ndarray) -> np.ndarray:
-        return wave
 
     def encode_prepared(self, waves: list[np.ndarray]) -> States:
         return self.encode(waves)

@@ -3,49 +3,121 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import psutil
 import pytest
+import soundfile
+import torch
 
-from layersim.errors import ClaimedError
-from layersim.features import shards
+from layersim.errors import AudioError, ClaimedError, LayersimError
+from layersim.features import ahead, maker, shards
 from layersim.features.ahead import BackgroundWriting, Decoders
+from layersim.features.decoding import Clip
 
 
-def test_what_was_begun_is_not_done_twice_and_what_was_not_asked_for_is_forgotten():
+def clips(*seconds: float) -> list[Clip]:
+    return [Clip(f"{n:g}", Path(f"{n:g}.wav"), None, None, round(16_000 * n)) for n in seconds]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_what_was_begun_is_not_done_twice_and_what_was_not_asked_for_is_forgotten(at_once):
     calls = []
 
-    def note(item):
-        calls.append(item)
-        return item * 10
+    def note(piece):
+        calls.extend(clip.samples // 16_000 for clip in piece)
+        return [10 * clip.samples // 16_000 for clip in piece]
 
-    with Decoders(1) as decoders:
-        decoders.begin(note, [1, 2])
-        assert [decoders.submit(note, item).result() for item in (2, 3, 1)] == [20, 30, 10]
+    def results(pieces):
+        return [value for piece in pieces for value in piece.result()]
+
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        decoders = Decoders(pool, at_once)
+        decoders.begin(note, clips(1, 2, 3))
+        assert results(decoders.submit(note, clips(1, 2, 3))) == [10, 20, 30]
         assert sorted(calls) == [1, 2, 3]
-        assert decoders.submit(note, 1).result() == 10  # taken once, so now it is done again
+        assert results(decoders.submit(note, clips(1, 2))) == [10, 20]  # taken once, so now it is done again
         assert calls.count(1) == 2
 
-        gate = threading.Event()
-        held = decoders.submit(gate.wait)  # the one thread is busy: nothing begun gets its turn
-        decoders.begin(note, [7])
-        decoders.begin(note, [8])  # while the shard of 7 is computed
-        decoders.begin(note, [9])  # and while that of 8 is
+        held = pool.submit(gate.wait)  # the one thread is busy: nothing begun gets its turn
+        decoders.begin(note, clips(7))
+        decoders.begin(note, clips(8))  # while the shard of 7 is computed
+        decoders.begin(note, clips(9))  # and while that of 8 is
         gate.set()
         assert held.result()
-        assert decoders.submit(note, 8).result() == 80
-    assert 7 not in calls
+        assert results(decoders.submit(note, clips(8))) == [80]
+        pool.submit(gate.clear).result()
+        held = pool.submit(gate.wait)
+        decoders.begin(note, clips(11))
+        decoders.end()
+        gate.set()
+    assert calls.count(7) == calls.count(11) == 0
 
 
 def test_an_error_of_what_was_begun_comes_where_it_is_asked_for():
-    def fail(item):
-        raise OSError(f"{item} is broken")
+    def fail(piece):
+        raise OSError(f"{piece[0].path} is broken")
 
-    with Decoders(1) as decoders:
-        decoders.begin(fail, ["a.wav"])
-        assert decoders.submit(len, "abc").result() == 3
-        with pytest.raises(OSError, match=r"a\.wav is broken"):
-            decoders.submit(fail, "a.wav").result()
+    with ThreadPoolExecutor(1) as pool:
+        decoders = Decoders(pool, 1)
+        decoders.begin(fail, clips(1))
+        with pytest.raises(OSError, match=r"1\.wav is broken"):
+            decoders.submit(fail, clips(1))[0].result()
+
+
+@pytest.fixture
+def in_processes(monkeypatch):
+    """Decode as for a GPU: in other processes."""
+    for_a_gpu = ahead.decoders_for
+
+    def pretend(encoder, one_at_a_time):
+        return for_a_gpu(SimpleNamespace(device=torch.device("cuda")), one_at_a_time)
+
+    monkeypatch.setattr(maker, "decoders_for", pretend)
+
+
+@pytest.mark.parametrize("scales", [False, True])
+def test_processes_decode_to_the_same_bytes_as_threads(
+    tmp_path, make_corpus, small, monkeypatch, request, scales
+):
+    scaling = small.SmallEncoder()
+    scaling.scales = scales
+    monkeypatch.setattr(small.SmallEncoder, "__init__", lambda self: vars(self).update(vars(scaling)))
+    threads, processes = make_corpus(tmp_path / "threads"), make_corpus(tmp_path / "processes")
+    small.extract_small(threads.folder)
+    request.getfixturevalue("in_processes")
+    small.extract_small(processes.folder, batch_seconds=2)
+    for file in sorted((threads.folder / "cache").glob("part-*")):
+        assert (processes.folder / "cache" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_recording_that_cannot_be_decoded_is_named_from_another_process(corpus, small, in_processes):
+    broken = corpus.folder / corpus.manifest["path"][4]
+    size = len(soundfile.read(broken)[0])
+    soundfile.write(broken, np.zeros(size), 16_000)
+    with pytest.raises(AudioError, match=r"u04\.wav: every sample is zero"):
+        small.extract_small(corpus.folder)
+
+
+def test_a_decoding_process_that_is_killed_ends_the_run_and_the_next_goes_on(
+    corpus, small, in_processes, monkeypatch
+):
+    def kill(label, done, total):
+        if label.startswith("extracting") and done > 0.6:
+            for worker in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):  # one that is ending
+                    if "popen_loky_posix" in " ".join(worker.cmdline()):
+                        worker.kill()
+
+    with pytest.raises(LayersimError, match="decodes recordings was ended from outside"):
+        small.extract_small(corpus.folder, kill)
+    small.extract_small(corpus.folder)
+    assert len(list((corpus.folder / "cache").glob("part-*.h5"))) == 4
 
 
 class Writer:

@@ -24,7 +24,8 @@ from layersim.corpus.audio import read_audio
 from layersim.corpus.manifest import utterance_keys
 from layersim.corpus.splits import assert_speaker_disjoint
 from layersim.errors import LayersimError, summarise_faults
-from layersim.features.preparation import Clip, prepare_corpus
+from layersim.features.decoding import Clip
+from layersim.features.preparation import prepare_corpus
 from layersim.workspace import Progress, no_progress
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from layersim.features.acoustic.store import (
     naming_command,
 )
 from layersim.features.cache import Vectors
+from layersim.features.decoding import Clip
 from layersim.features.failures import (
     SHOWN,
     Failure,
@@ -36,7 +37,7 @@ from layersim.features.failures import (
     refuse_empty,
     write_failures,
 )
-from layersim.features.preparation import Clip, CorpusJob, prepare_corpus
+from layersim.features.preparation import CorpusJob, prepare_corpus
 from layersim.features.shard_heads import refuse_other_shards
 from layersim.features.shards import AcousticRows, FailedRows, ShardWriter, shard_ranges
 from layersim.features.standing import is_finished, refuse_exchanged
