@@ -45,19 +45,21 @@ Array = npt.NDArray[Any]
 
 def measure(scale: Scale) -> list[Row]:
     """Compare on a CPU and, where there is one, on a GPU; then say where padding is wrong."""
+    rows = []
     with checkpoint(SHAPE) as folder:
-        clips = Clips.write(scale.scratch / "few", 4 if scale.quick else 32)
-        rows = _rows(Theirs(folder, clips, "cpu"), scale)
-        if torch.cuda.is_available():
-            many = Clips.write(scale.scratch / "many", 64 if scale.quick else 512)
+        if scale.cpu:
+            clips = Clips.write(scale.scratch / "few", 4 if scale.quick else 32)
+            rows += _rows(Theirs(folder, clips, "cpu"), scale)
+        if scale.gpu and torch.cuda.is_available():
+            many = Clips.write(scale.scratch / "many", 64 if scale.quick else 256)
             rows += _rows(Theirs(folder, many, "cuda"), scale)
-        else:
+        elif scale.gpu:
             rows += [
                 Row("alternatives", f"GPU: ours against {name}", None, bar=bar, note="no CUDA device")
                 for name, bar in (("loop", BAR_LOOP_GPU), ("passes", None), ("padded", None))
             ]
         uneven = Clips.write(scale.scratch / "uneven", 4 if scale.quick else BATCH)
-        rows += _wrong(Theirs(folder, uneven, "cpu"), scale)
+        rows += _wrong(Theirs(folder, uneven, "cpu"), scale) if scale.cpu else []
     return rows
 
 
@@ -160,7 +162,8 @@ def _rows(theirs: Theirs, scale: Scale) -> list[Row]:
 
     blocks = len(theirs.blocks)
     # A pass costs the front and k blocks, so all passes are a multiple of the first and the last together.
-    layers = [1, blocks] if scale.quick else list(range(1, blocks + 1))
+    few = scale.quick or device != "cpu"
+    layers = [1, blocks] if few else list(range(1, blocks + 1))
     times_passes = blocks / len(layers)
     took = in_turns(
         {
@@ -179,7 +182,7 @@ def _rows(theirs: Theirs, scale: Scale) -> list[Row]:
     notes = {
         "loop": "one utterance at a time, all layers' frames saved",
         "passes": f"{blocks} truncated models, means saved"
-        + (f"; extrapolated from the passes of layers 1 and {blocks}" if scale.quick else ""),
+        + (f"; extrapolated from the passes of layers 1 and {blocks}" if few else ""),
         "padded": f"batches of {min(BATCH, len(clips.files))}, means saved; not exact, see below",
     }
     where = "CPU" if device == "cpu" else "GPU"

@@ -5,6 +5,8 @@ that changes every frame: the norm after the first convolution counts the paddin
 over each utterance's own frames. Deviations are from the same utterance alone, the largest difference in the
 last layer relative to its largest value; the worst utterance's.
 
+On a GPU both copy their inputs there, in batches of 64 over 1 to 6 s.
+
 Quick: about a minute on two cores. Full: about four.
 """
 
@@ -26,23 +28,34 @@ from measure import Row, Scale, in_turns, speed_ratio
 from networks import checkpoint, noise
 
 MODELS = ("microsoft/wavlm-base-plus", "facebook/wav2vec2-base")
-BATCH = 8
+BATCH, GPU_BATCH = 8, 64
 BAR = 0.95
 EXACT = 1e-4  # DESIGN's bound
 
 
 def measure(scale: Scale) -> list[Row]:
     """Measure all models."""
-    shortest, longest = (0.5, 1.5) if scale.quick else (1.0, 6.0)
-    waves = [noise(seconds, seed) for seed, seconds in enumerate(np.linspace(shortest, longest, BATCH))]
-    return [row for name in MODELS for row in _rows(name, waves, scale.rounds)]
+    rows = []
+    if scale.cpu:
+        waves = _waves(*((0.5, 1.5) if scale.quick else (1.0, 6.0)), BATCH)
+        rows += [row for name in MODELS for row in _rows(name, waves, scale.rounds, "cpu")]
+    if scale.gpu and torch.cuda.is_available():
+        waves = _waves(1.0, 6.0, GPU_BATCH)
+        rows += [row for name in MODELS for row in _rows(name, waves, scale.rounds, "cuda")]
+    elif scale.gpu:
+        rows.append(Row("batching", f"GPU, {GPU_BATCH} utterances", None, bar=BAR, note="no CUDA device"))
+    return rows
 
 
-def _rows(name: str, waves: Sequence[Any], rounds: int) -> list[Row]:
+def _waves(shortest: float, longest: float, count: int) -> list[Any]:
+    return [noise(seconds, seed) for seed, seconds in enumerate(np.linspace(shortest, longest, count))]
+
+
+def _rows(name: str, waves: Sequence[Any], rounds: int, device: str) -> list[Row]:
     with checkpoint(name) as folder:
         with quiet():
-            own = transformers.AutoModel.from_pretrained(folder).eval()
-        encoder = load_encoder(str(folder))
+            own = transformers.AutoModel.from_pretrained(folder).eval().to(device)
+        encoder = load_encoder(str(folder), device=device)
     lengths = [len(wave) for wave in waves]
     values = np.zeros((len(waves), max(lengths)), dtype=np.float32)
     for row, wave in enumerate(waves):
@@ -52,10 +65,10 @@ def _rows(name: str, waves: Sequence[Any], rounds: int) -> list[Row]:
     plain: dict[str, Callable[[], Tensor]] = {"plain": lambda: _forward(own, inputs, mask)}
     if encoder.model_type == "wavlm":  # the same blocks as ours, so that the norm alone is compared
         plain["plain, our attention"] = lambda: _forward(encoder.body.model, inputs, mask)
-    seconds = in_turns({"ours": lambda: encoder.encode(waves), **plain}, rounds)
+    seconds = in_turns({"ours": lambda: _last(encoder.encode(waves).frames), **plain}, rounds)
     deviations = _deviations(encoder, waves, _forward(own, inputs, mask))
     audio = sum(lengths) / SAMPLE_RATE
-    short = name.rpartition("/")[2]
+    short = ("" if device == "cpu" else "GPU: ") + name.rpartition("/")[2]
     rows = [
         Row(
             "batching", f"{short}, {len(waves)} utterances of {min(lengths) / SAMPLE_RATE:g} to "
@@ -78,10 +91,20 @@ def _rows(name: str, waves: Sequence[Any], rounds: int) -> list[Row]:
 
 
 def _forward(model: Any, inputs: Tensor, mask: Tensor) -> Tensor:
-    with torch.inference_mode(), warnings.catch_warnings():
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
-        last: Tensor = model(inputs, attention_mask=mask).last_hidden_state
-    return last
+        return _last(model(inputs.to(model.device), attention_mask=mask.to(model.device)).last_hidden_state)
+
+
+def _last(states: Tensor) -> Tensor:
+    """Wait for a GPU to have computed them."""
+    if states.is_cuda:
+        torch.cuda.synchronize()
+    return states
 
 
 def _deviations(encoder: Encoder, waves: Sequence[Any], plain: Tensor) -> dict[str, float]:

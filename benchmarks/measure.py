@@ -33,6 +33,8 @@ class Scale:
     scratch: Path  # a folder for whatever is written; removed at the end
     rounds: int = ROUNDS
     whisper: Path | None = None  # a real Whisper checkpoint, where there is one; else random weights
+    cpu: bool = True  # whether to measure what a CPU does
+    gpu: bool = True  # whether to measure what a GPU does, or to say that there is none
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Usage::
 
-    python benchmarks/run.py [--quick] [--only SECTION,..] [--json FILE] [--markdown FILE] [--whisper FOLDER]
+    python benchmarks/run.py [--quick] [--only SECTION,..] [--on cpu|gpu] [--json FILE] [--markdown FILE]
+                             [--whisper FOLDER]
 
 Every ratio is of two things measured in the same run, in turns: see `measure`. ``--quick`` does less of each
 and takes under ten minutes on two cores. Without a GPU the rows that need one say so. Nothing is downloaded:
@@ -33,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the benchmarks.")
     parser.add_argument("--quick", action="store_true", help="less of each: under ten minutes on two cores")
     parser.add_argument("--only", default=",".join(SECTIONS), help="comma list of sections")
+    parser.add_argument("--on", choices=("cpu", "gpu"), help="leave out what the other does")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
     parser.add_argument("--markdown", type=Path, help="write the table there too")
     parser.add_argument("--whisper", type=Path, help="folder of a real Whisper checkpoint")
@@ -49,7 +51,13 @@ def main() -> int:
             folder = Path(scratch) / name
             folder.mkdir()
             found = importlib.import_module(name).measure(
-                Scale(arguments.quick, folder, whisper=arguments.whisper)
+                Scale(
+                    arguments.quick,
+                    folder,
+                    whisper=arguments.whisper,
+                    cpu=arguments.on != "gpu",
+                    gpu=arguments.on != "cpu",
+                )
             )
             took[name] = time.monotonic() - began
             rows += found

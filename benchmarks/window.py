@@ -36,15 +36,14 @@ def measure(scale: Scale) -> list[Row]:
     with nullcontext(scale.whisper) if scale.whisper else checkpoint(SHAPE) as folder:
         weights = scale.whisper.name if scale.whisper else f"{SHAPE}, random weights"
         trim = load_encoder(str(folder), whisper_window="trim")
-        rows = [_faster(trim, seconds, 1, scale, weights) for seconds in BARS]
-        if torch.cuda.is_available():
+        rows = [_faster(trim, seconds, 1, scale, weights) for seconds in BARS] if scale.cpu else []
+        if scale.gpu and torch.cuda.is_available():
             on_gpu = load_encoder(str(folder), whisper_window="trim", device="cuda")
             rows += [_faster(on_gpu, seconds, CLIPS_ON_GPU, scale, weights) for seconds in BARS]
-        else:
+        elif scale.gpu:
             case = f"trim against full on a GPU, {CLIPS_ON_GPU} clips of 3 s"
             rows.append(Row("window", case, None, note="no CUDA device"))
-    rows.append(_deviation(trim, scale))
-    return rows
+    return [*rows, *([_deviation(trim, scale)] if scale.cpu else [])]
 
 
 def _faster(trim: Encoder, seconds: float, clips: int, scale: Scale, weights: str) -> Row:

@@ -95,6 +95,14 @@ def audio_samples(path: Path, start: float | None = None, end: float | None = No
         return _resampled(last - first, int(file.samplerate))
 
 
+def count_samples(stretch: tuple[Path, float | None, float | None]) -> int | str:
+    """As `audio_samples` of a file, a start and an end; what is wrong with it is returned as text."""
+    try:
+        return audio_samples(*stretch)
+    except AudioError as error:
+        return str(error)
+
+
 def _opened(path: Path) -> soundfile.SoundFile:
     """Open a recording; to be closed by a ``with``."""
     if path.suffix.lower() == ".raw":

@@ -15,8 +15,11 @@ from layersim.corpus.audio import SAMPLE_RATE
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
 
-SECONDS_PER_GIGABYTE = 16  # of audio in a batch: the largest encoders, WavLM- and XLS-R-large, stay within it
-LONGEST_BATCH = 960  # seconds; beyond it a GPU gains nothing and a lost batch costs more
+# Seconds of audio in a batch: per gigabyte of a GPU, within which the largest encoders of a family stay; and
+# at most, beyond which a GPU gains nothing and a lost batch costs more. Whisper's spectrograms are 30 times
+# smaller than what waveform models make of the same audio in their first convolution.
+_LIMITS = {"whisper": (50.0, 3_840.0)}
+_OTHERS = (16.0, 960.0)  # WavLM- and XLS-R-large
 
 
 def plan_batches(costs: Sequence[int], max_frames: int) -> list[list[int]]:
@@ -69,5 +72,6 @@ def batch_frames(encoder: Encoder, batch_seconds: float) -> int:
         import torch
 
         gigabytes = torch.cuda.get_device_properties(encoder.device).total_memory / 2**30
-        batch_seconds = min(LONGEST_BATCH, SECONDS_PER_GIGABYTE * gigabytes)
+        per_gigabyte, most = _LIMITS.get(encoder.model_type, _OTHERS)
+        batch_seconds = min(most, per_gigabyte * gigabytes)
     return max(1, encoder.cost(round(batch_seconds * SAMPLE_RATE)))

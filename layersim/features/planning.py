@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from layersim.alignment.phone_set import known_phone_sets
 from layersim.alignment.readers import read_alignments
 from layersim.corpus.recordings import read_corpus_manifest
 from layersim.errors import LayersimError, UsageError, summarise_faults
+from layersim.features.ahead import decoding_processes
 from layersim.features.disk import PlannedCache, refuse_full_disk
 from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
 from layersim.features.settings import ExtractConfig
@@ -68,8 +70,9 @@ def plan_corpora(
         raise LayersimError(f"{workspace.root}: no encoder. Set encoder in layersim.toml, or give --encoder.")
     jobs: dict[str, CorpusJob] = {}
     faults: list[str] = []
+    processes = _processes(_device(config) if encoder is None else encoder.device.type)
     for name in names:
-        job, found = _prepare(workspace, name, config, keep_going, progress)
+        job, found = _prepare(workspace, name, config, keep_going, progress, processes)
         faults += [f"{name}: {fault}" for fault in found]
         if job is not None:
             jobs[name] = job
@@ -114,7 +117,8 @@ def plan_corpus(
     LayersimError, ProvenanceError
         As `layersim.features.extract.extract`.
     """
-    job, faults = _prepare_with(config, manifest, audio_root, phones, keep_going, progress)
+    processes = _processes(encoder.device.type)
+    job, faults = _prepare_with(config, manifest, audio_root, phones, keep_going, progress, processes)
     _refuse_faults(faults)
     if job is None:
         raise ValueError("a corpus without faults has a job")
@@ -128,13 +132,18 @@ def plan_corpus(
 
 
 def _prepare(
-    workspace: Workspace, name: str, config: ExtractConfig, keep_going: bool, progress: Progress
+    workspace: Workspace,
+    name: str,
+    config: ExtractConfig,
+    keep_going: bool,
+    progress: Progress,
+    processes: Executor | None,
 ) -> tuple[CorpusJob | None, list[str]]:
     """Read one corpus's files; its entry says where they are."""
     entry = workspace.corpus(name)
     manifest = read_corpus_manifest(name, entry)
     phones = _find_phones(workspace, name, manifest, config)
-    return _prepare_with(config, manifest, entry.audio_root, phones, keep_going, progress)
+    return _prepare_with(config, manifest, entry.audio_root, phones, keep_going, progress, processes)
 
 
 def _find_phones(
@@ -171,11 +180,18 @@ def _prepare_with(
     phones: Phones | None,
     keep_going: bool,
     progress: Progress,
+    processes: Executor | None,
 ) -> tuple[CorpusJob | None, list[str]]:
     return prepare_corpus(
         manifest, audio_root, phones, limit=config.limit, seed=config.seed, store=config.store,
         shard_size=config.shard_size, middle=config.middle, keep_going=keep_going, progress=progress,
+        processes=processes,
     )  # fmt: skip
+
+
+def _processes(device: str) -> Executor | None:
+    """Where a GPU is to be fed, the processes that will decode for it; they read the headers too."""
+    return decoding_processes() if device.startswith("cuda") else None
 
 
 def _refuse_faults(faults: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,11 +23,11 @@ import pandas as pd
 from layersim.alignment.phone_set import load_phone_set
 from layersim.alignment.segments import BEYOND_AUDIO
 from layersim.alignment.vowels import map_classes
-from layersim.corpus.audio import SAMPLE_RATE, audio_samples
+from layersim.corpus.audio import SAMPLE_RATE, count_samples
 from layersim.corpus.manifest import manifest_sha256, utterance_keys
 from layersim.corpus.recordings import audio_file, map_files
 from layersim.corpus.sample import balanced_sample
-from layersim.errors import AudioError, LayersimError
+from layersim.errors import LayersimError
 from layersim.features.decoding import Clip
 from layersim.features.provenance import (
     ALL_UTTERANCES,
@@ -143,6 +144,7 @@ def prepare_corpus(
     middle: bool = False,
     keep_going: bool = False,
     progress: Progress = no_progress,
+    processes: Executor | None = None,
 ) -> tuple[CorpusJob | None, list[str]]:
     """Select the utterances, read the header of every recording, and check the phone times against them.
 
@@ -156,6 +158,8 @@ def prepare_corpus(
         Pool the middle thirds of phones too.
     keep_going : bool
         Recordings that cannot be used are no faults, as long as one can.
+    processes : Executor, optional
+        That may read headers; None: this process does.
 
     Returns
     -------
@@ -181,7 +185,7 @@ def prepare_corpus(
         manifest = balanced_sample(manifest, limit, seed)
         selection = {"limit": limit, "seed": seed}
     manifest = manifest.reset_index(drop=True)
-    samples, unusable = _read_headers(names[0], manifest, audio_root, progress)
+    samples, unusable = _read_headers(names[0], manifest, audio_root, progress, processes)
     keep_going = keep_going and len(unusable) < len(manifest)
     faults = [] if keep_going else list(unusable.values())
     aligned, notes = None, list(phones.notes) if phones else []
@@ -232,20 +236,16 @@ def _time(seconds: float) -> float | None:
 
 
 def _read_headers(
-    corpus: str, manifest: pd.DataFrame, audio_root: Path, progress: Progress
+    corpus: str, manifest: pd.DataFrame, audio_root: Path, progress: Progress, processes: Executor | None
 ) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
     """Count the samples of every utterance; and what is wrong with rows that have none, naming the file."""
-
-    def count(row: tuple[str, float, float]) -> int | str:
-        path, start, end = row
-        try:
-            return audio_samples(audio_file(audio_root, path), _time(start), _time(end))
-        except AudioError as error:
-            return str(error)
-
     columns = (manifest[name].tolist() for name in ("path", "start", "end"))
+    stretches = [
+        (audio_file(audio_root, path), _time(start), _time(end))
+        for path, start, end in zip(*columns, strict=True)
+    ]
     samples, unusable = np.zeros(len(manifest), dtype=np.int64), {}
-    for place, found in enumerate(map_files(count, list(zip(*columns, strict=True)))):
+    for place, found in enumerate(map_files(count_samples, stretches, processes)):
         if isinstance(found, str):
             unusable[place] = found
         else:
