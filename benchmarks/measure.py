@@ -66,6 +66,7 @@ def in_turns(
     things: Mapping[str, Callable[[], object]],
     rounds: int = ROUNDS,
     clock: Callable[[], float] = time.perf_counter,
+    before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, list[float]]:
     """Time several things in turns.
 
@@ -77,6 +78,8 @@ def in_turns(
         Rounds that count, after one that does not.
     clock : callable
         Seconds; `time.process_time` where only the processor's time is meant.
+    before : mapping of str to callable, optional
+        What is done before a thing's turn and not timed.
 
     Returns
     -------
@@ -86,6 +89,8 @@ def in_turns(
     seconds: dict[str, list[float]] = {name: [] for name in things}
     for number in range(rounds + 1):
         for name in list(things)[:: 1 if number % 2 else -1]:
+            if before and name in before:
+                before[name]()
             began = clock()
             things[name]()
             took = clock() - began

@@ -114,7 +114,9 @@ def decoding_processes() -> Executor:
     from joblib.externals.loky import get_reusable_executor
 
     pool: Executor = get_reusable_executor(
-        max_workers=min(_MOST_PROCESSES, os.cpu_count() or 1), timeout=_IDLE, initializer=_leave_interrupts
+        max_workers=min(_MOST_PROCESSES, max(1, (os.cpu_count() or 2) - 1)),  # one core feeds the GPU
+        timeout=_IDLE,
+        initializer=_leave_interrupts,
     )
     return pool
 
