@@ -103,6 +103,8 @@ class Theirs:
         self.model: Any = transformers.AutoModel.from_pretrained(checkpoint_folder).eval().to(device)
         self.blocks = self.model.encoder.layers
         self.extractor: Any = transformers.AutoFeatureExtractor.from_pretrained(checkpoint_folder)
+        # transformers decides in a model's first pass which blocks it listens to: all of them, not a few
+        self.states([np.zeros(16_000, dtype=np.float32)])
 
     def states(self, waves: Sequence[Array], mask: bool = False) -> tuple[torch.Tensor, ...]:
         """Run a padded batch; returns what entered block 1 and what each block gave, (B, T, D) each."""
@@ -165,9 +167,13 @@ def _rows(theirs: Theirs, scale: Scale) -> list[Row]:
     # A pass costs the front and k blocks, so all passes are a multiple of the first and the last together.
     layers = [1, blocks] if scale.quick else list(range(1, blocks + 1))
     times_passes = blocks / len(layers)
-    theirs_all = {"loop": theirs.loop, "padded": theirs.padded}
-    if device == "cpu":  # a GPU would be at it for hours
-        theirs_all["passes"] = partial(theirs.passes, layers=layers)
+    theirs_all: dict[str, Callable[[Path], object]] = {
+        "loop": theirs.loop,
+        "passes": partial(theirs.passes, layers=layers),
+        "padded": theirs.padded,
+    }
+    if device != "cpu":
+        del theirs_all["passes"]  # it would take a GPU hours
     took = in_turns(
         {
             "ours": fresh("ours", lambda folder: _ours(encoder, clips, folder)),
