@@ -110,6 +110,20 @@ class Processes:
             raise outcome[1]
         return cast("Result", outcome[0])
 
+    def require_same(self, done: int) -> None:
+        """Refuse to go on where the processes do not find the same number of epochs done.
+
+        Raises
+        ------
+        LayersimError
+        """
+        expected = self.lead(lambda: done)
+        if expected != done:
+            raise LayersimError(
+                f"process 0 goes on from epoch {expected + 1}, process {self.rank} from {done + 1}. "
+                "All machines must see the workspace on one disk."
+            )
+
     def require(self, batch: int) -> None:
         """Refuse batches that leave a process without a row.
 

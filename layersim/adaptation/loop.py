@@ -88,11 +88,7 @@ def run_epochs(
     moving = moving or {}
     standing = (kept and kept.read(network, moving)) or Standing()
     rows, best_epoch, best_weights = standing.rows, standing.best_epoch, standing.best_weights
-    if (expected := processes.lead(lambda: len(rows))) != len(rows):
-        raise LayersimError(
-            f"process 0 goes on from epoch {expected + 1}, process {processes.rank} from {len(rows) + 1}. "
-            "All machines must see the workspace on one disk."
-        )
+    processes.require_same(len(rows))
     if rows and kept:
         logger.warning("going on from epoch %d: %s", len(rows) + 1, kept.file)
     for epoch in range(len(rows) + 1, epochs + 1):

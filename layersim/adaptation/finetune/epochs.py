@@ -67,13 +67,13 @@ def run_kept_epochs(
     identity : str
         Names all that this training depends on; a folder of another one is refused.
     processes : Processes
-        Those that call this alike; the first one keeps the epochs. Each draws other random numbers, since it
-        hears other utterances.
+        Those that call this alike; the first one validates, for all, and keeps the epochs. Each draws other
+        random numbers, since it hears other utterances.
 
     Raises
     ------
     LayersimError
-        If the folder holds another training, or cannot be read.
+        If the folder holds another training, or cannot be read; if the processes do not find the same there.
     """
     rows: list[dict[str, float]] = []
     best_epoch, best_weights = 0, dict[str, Tensor]()
@@ -84,6 +84,7 @@ def run_kept_epochs(
         load_trained(network, _read_weights(latest))
         optimiser.load_state_dict(_read_optimiser(latest))
         logger.warning("going on from epoch %d: %s", len(rows) + 1, latest)
+    processes.require_same(len(rows))
     for epoch in range(len(rows) + 1, epochs + 1):
         if rows and len(rows) - best_epoch >= patience:
             break
@@ -92,7 +93,7 @@ def run_kept_epochs(
         network.train()
         losses = step(epoch)
         network.eval()
-        entropy, score = validate()
+        entropy, score = processes.lead(validate)
         rows.append({"epoch": epoch, **losses, **dict(zip(VALIDATION, (entropy, score), strict=True))})
         if best_epoch == 0 or rank(rows[-1]) > rank(rows[best_epoch - 1]):
             best_epoch = epoch

@@ -10,13 +10,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 import torch
 
-from layersim.adaptation.distributed import ALONE, SharedDropout
+from layersim.adaptation.distributed import ALONE, Processes, SharedDropout
+from layersim.adaptation.finetune.epochs import run_kept_epochs
+from layersim.adaptation.loop import VALIDATION, run_epochs
+from layersim.errors import LayersimError
 
 WORK = Path(__file__).with_name("shared_work.py")
 FINETUNE = ("--finetune", "full", "--set", "finetune.batch=4", "--set", "finetune.crop_seconds=0.2",
@@ -73,6 +76,41 @@ def test_two_processes_go_on_from_what_the_first_kept_to_the_same_bytes(done: An
     for one in done[0]:
         for name, value in one["work"]["cached"].items():
             assert torch.equal(one["resumed"][name].nan_to_num(), value.nan_to_num())
+
+
+class SecondOfTwo(Processes):
+    """Hears these answers of the first."""
+
+    answers: ClassVar[list[Any]] = []
+
+    def lead(self, action: Callable[[], Any]) -> Any:
+        return self.answers.pop(0)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_processes_that_find_other_epochs_are_refused_and_the_first_validates_for_all(
+    kept: bool, tmp_path: Path
+) -> None:
+    network = torch.nn.Linear(2, 2)
+    optimiser = torch.optim.SGD(network.parameters())
+
+    def train(processes: Processes) -> Any:
+        def validate() -> tuple[float, float]:
+            raise AssertionError("only the first process validates")
+
+        losses = lambda _: {"loss": 1.0}  # noqa: E731
+        common = {"epochs": 1, "patience": 1, "processes": processes}
+        if not kept:
+            return run_epochs(network, losses, validate, **common)
+        return run_kept_epochs(network, optimiser, losses, validate, seed=0, folder=tmp_path, **common)
+
+    processes = SecondOfTwo(rank=1, size=2)
+    SecondOfTwo.answers = [3]
+    with pytest.raises(LayersimError, match="process 0 goes on from epoch 4, process 1 from 1"):
+        train(processes)
+    SecondOfTwo.answers = [0, (0.5, 0.7)]
+    assert train(processes).curves[VALIDATION[1]].tolist() == [0.7]
+    assert not list(tmp_path.iterdir())  # the first keeps the epochs
 
 
 def test_every_process_hears_of_an_error_and_batches_must_suffice(done: Any) -> None:
