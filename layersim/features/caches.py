@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from layersim.errors import LayersimError
+from layersim.features.shard_heads import read_head
+from layersim.features.shards import part_files
 from layersim.workspace import Workspace, encoder_slug
 
 
@@ -44,15 +48,29 @@ def find_caches(
     found = []
     for name in workspace.corpora if corpora is None else corpora:
         manifest = workspace.corpus(name).manifest
-        named = encoder or workspace.encoder
+        named = encoder or workspace.encoder or None
         slugs = {encoder_slug(named)} if named else set()
         if encoder is None:
             slugs |= {folder.parent.name for folder in workspace.root.glob(f"cache/*/{name}")}
         for slug in sorted(slugs):
             folder = workspace.root / "cache" / slug / name
-            found.append(CacheFolder(name, slug, folder, manifest, "layersim extract"))
+            own = named is not None and slug == encoder_slug(named)
+            command = (
+                "layersim extract" if own else f"layersim extract --encoder {_checkpoint(folder) or slug}"
+            )
+            found.append(CacheFolder(name, slug, folder, manifest, command))
         for folder in sorted(workspace.root.glob(f"acoustic/*/{name}")) if encoder is None else []:
             features = folder.parent.name
             command = f"layersim extract --acoustic {features}"
             found.append(CacheFolder(name, features, folder, manifest, command))
     return found
+
+
+def _checkpoint(folder: Path) -> str | None:
+    """Return the encoder that a cache is of, by what its shards say; None if none of them can be read."""
+    for file in part_files(folder):
+        with suppress(LayersimError, OSError):
+            described = read_head(file).provenance.get("encoder")
+            if isinstance(described, dict) and isinstance(described.get("checkpoint"), str):
+                return str(described["checkpoint"])
+    return None

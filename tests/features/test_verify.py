@@ -107,6 +107,15 @@ def test_force_removes_only_the_shards_that_cannot_be_read(workspace, cache, sma
     assert {file.name: file.read_bytes() for file in cache.glob("part-*")} == whole
 
 
+def test_the_command_for_another_encoders_cache_names_it(workspace, cache):
+    other = workspace.root / "cache" / "owner--other" / cache.name
+    other.parent.mkdir()
+    cache.rename(other)
+    (other / "part-00001.h5").unlink()
+    (fault,) = faults(workspace)
+    assert "layersim extract --encoder small makes them" in fault  # as its shards say
+
+
 def test_a_shard_of_another_encoder_or_number_dropped_in_is_named(workspace, cache, small, settings):
     again = settings(middle=True, store="frames")
     shutil.copy(cache / "part-00001.h5", cache / "part-00002.h5")
