@@ -49,7 +49,7 @@ def measure(scale: Scale) -> list[Row]:
     rows = []
     with checkpoint(SHAPE) as folder:
         if scale.cpu:
-            clips = Clips.write(scale.scratch / "few", 4 if scale.quick else 32)
+            clips = Clips.write(scale.scratch / "few", 4 if scale.quick else 16)
             rows += _rows(Theirs(folder, clips, "cpu"), scale)
         if scale.gpu and torch.cuda.is_available():
             many = Clips.write(scale.scratch / "many", 64 if scale.quick else 512)
