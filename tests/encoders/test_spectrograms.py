@@ -38,10 +38,21 @@ def test_an_extractor_that_does_otherwise_is_noticed(tiny_copy, speech, setting)
     assert np.abs(found.numpy() - expected).max() <= 2e-5
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_waves_are_scaled_as_by_the_extractor(tiny, speech, normalise):
-    body = load_encoder(str(tiny("wav2vec2-group"))).body
-    body.extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise)
+@pytest.mark.parametrize(("name", "scales"), [("wav2vec2-group", True), ("wavlm-group", False)])
+def test_waves_are_scaled_as_by_the_extractor(tiny, speech, name, scales):
+    encoder = load_encoder(str(tiny(name)))
     wave = speech(9_000, 0)
-    expected = body.extractor(wave, sampling_rate=16_000, return_tensors="np")["input_values"][0]
-    np.testing.assert_array_equal(body.prepare(wave), expected)
+    asked = encoder.body.extractor(wave, sampling_rate=16_000, return_tensors="np")["input_values"][0]
+    assert encoder.scales == scales == (not np.array_equal(asked, wave))
+    np.testing.assert_array_equal(encoder.body.prepare(wave), asked)
+
+
+def test_an_extractor_that_does_more_than_scale_is_refused(tiny, monkeypatch):
+    extractor = transformers.Wav2Vec2FeatureExtractor
+    scale = extractor.zero_mean_unit_var_norm
+    monkeypatch.setattr(
+        extractor, "zero_mean_unit_var_norm",
+        staticmethod(lambda waves, **more: [wave * 1.01 for wave in scale(waves, **more)]),
+    )  # fmt: skip
+    with pytest.raises(LayersimError, match="changes waves otherwise than by scaling"):
+        load_encoder(str(tiny("wav2vec2-group")))
