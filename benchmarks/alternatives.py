@@ -149,7 +149,7 @@ class Theirs:
 
 
 def _rows(theirs: Theirs, scale: Scale) -> list[Row]:
-    """Ours against each of the three, on one device."""
+    """Ours against each of the others on one device; ``passes`` only on a CPU."""
     clips, device = theirs.clips, theirs.device
     encoder = load_encoder(str(theirs.checkpoint), device=device)
     number = itertools.count()

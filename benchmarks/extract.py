@@ -45,7 +45,7 @@ MINI = "layersim-mini"
 CLIP_SECONDS = (3.0, 10.0)
 BAR, GPU_BAR = 0.95, 0.8
 GPU_BATCHES = (1, 4, 16, 64, 256)
-GPU_AUDIO = {"fp32": 7_680.0, "bf16": 23_040.0}  # seconds: ten of the largest batches, and three times that
+GPU_AUDIO = {"fp32": 7_680.0, "bf16": 23_040.0}  # seconds: some of the largest batches, and three times that
 DIFFERENT = 64  # clips of a corpus; the others are copies of these
 
 

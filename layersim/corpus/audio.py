@@ -51,7 +51,8 @@ def read_audio(path: Path, start: float | None = None, end: float | None = None)
         first, last = _extent(path, file, start, end)
         rate = int(file.samplerate)
         try:
-            file.seek(first)
+            if first:
+                file.seek(first)
             wave = file.read(last - first, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
             raise AudioError(f"{path}: cannot be decoded: {_reason(error)}. Repair or remove it.") from None
@@ -141,6 +142,8 @@ def _extent(path: Path, file: soundfile.SoundFile, start: float | None, end: flo
             raise AudioError(
                 f"{path}: the stretch {start:g} to {end:g} s is empty or negative. Mend its times."
             )
+        if not file.seekable():
+            raise AudioError(f"{path}: its codec gives no stretch of it. Convert the file to wav or flac.")
         if end > length + _TOLERANCE:
             raise AudioError(
                 f"{path}: lasts {length:.3f} s, and the utterance ends at {end:g} s. Mend its times."

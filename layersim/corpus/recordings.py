@@ -69,10 +69,10 @@ def map_files(
     processes : Executor, optional
         That run already, for other work on these files, and may do this too.
     """
-    done = 0
     if processes is not None:
         yield from processes.map(function, items, chunksize=_BLOCK)
         return
+    done = 0
     while done < len(items):
         began = time.perf_counter()
         block = items[done : done + _BLOCK]

@@ -29,7 +29,7 @@ from layersim.encoders.families import Body
 from layersim.encoders.listening import on_input, on_output
 from layersim.encoders.waveform import Wave, to_device
 from layersim.encoders.wavlm import ATTENTION
-from layersim.encoders.whisper import WhisperBody
+from layersim.encoders.whisper import SPECTROGRAMS, WhisperBody
 from layersim.encoders.windows import cut_windows
 from layersim.errors import AudioError, LayersimError
 
@@ -159,8 +159,9 @@ class Encoder:
     def describe(self) -> dict[str, Any]:
         """What the features depend on, for provenance; JSON-ready.
 
-        ``whisper_window`` is there only where it is not full, and ``attention`` only for WavLM, so that
-        caches of other encoders that are older than these entries stay valid.
+        ``whisper_window`` is there only where it is not full, ``attention`` only for WavLM and
+        ``spectrograms`` only for Whisper, so that caches of other encoders that are older than these entries
+        stay valid.
         """
         described = {
             "checkpoint": self.checkpoint,
@@ -177,6 +178,8 @@ class Encoder:
             described["whisper_window"] = self.whisper_window
         if self.model_type == "wavlm":
             described["attention"] = ATTENTION
+        if self.model_type == "whisper":
+            described["spectrograms"] = SPECTROGRAMS
         return described
 
     def in_full_windows(self) -> Encoder:
@@ -218,7 +221,7 @@ class Encoder:
         )
 
     def encode_prepared(self, prepared: Sequence[Wave]) -> HiddenStates:
-        """As `encode`, of waves that are checked and, where the encoder `scales`, scaled: elsewhere maybe."""
+        """As `encode`, of waves that have been checked already and, where the encoder `scales`, scaled."""
         windows, owner, counts = [], [], []
         for place, wave in enumerate(prepared):
             cut = cut_windows(len(wave), self.body.grid, self._max_frames)

@@ -17,6 +17,9 @@ from layersim.encoders.waveform import Wave, pad, to_device
 from layersim.encoders.windows import FrameGrid
 from layersim.errors import LayersimError
 
+SPECTROGRAMS = "by torch, on the encoder's device, where there is sound"
+"""For provenance: caches made with the extractor's own differ in the last digits."""
+
 _TOLERANCE = 1e-4  # of a log-mel value, which lies between -1.5 and 1.5
 
 

@@ -5,16 +5,16 @@ finished shard is written while it works on the next one.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from layersim.errors import ClaimedError
-from layersim.features.decoding import Clip, Decoding
+from layersim.errors import ClaimedError, LayersimError
+from layersim.features.decoding import Clip, Decoding, serve
 from layersim.features.shards import ShardRows, ShardWriter
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 _MOST_THREADS = 8
 _MOST_PROCESSES = 16  # what the fastest GPUs hear of compressed speech
 _HANDED_OVER = 8  # utterances at a time to another process
-_IDLE = 300  # seconds after which a process without work ends
+_IDLE = 30  # seconds after which a process without work ends
+
+_Piece = tuple[Callable[[Sequence[Clip]], list[Any]], tuple[Clip, ...]]  # of work: what to do to which
 
 
 class Decoders:
@@ -41,8 +43,8 @@ class Decoders:
 
     def __init__(self, executor: Executor, at_once: int) -> None:
         self._executor, self._at_once = executor, at_once
-        self._before: dict[tuple[Decoding, tuple[Clip, ...]], Future[list[Any]]] = {}
-        self._begun: dict[tuple[Decoding, tuple[Clip, ...]], Future[list[Any]]] = {}
+        self._before: dict[_Piece, Future[list[Any]]] = {}
+        self._begun: dict[_Piece, Future[list[Any]]] = {}
 
     def begin(self, decoding: Decoding, clips: Sequence[Clip]) -> None:
         """Begin with these clips, for the shard after the one that comes now.
@@ -56,7 +58,9 @@ class Decoders:
             (decoding, piece): self._executor.submit(decoding, piece) for piece in self._pieces(clips)
         }
 
-    def submit(self, decoding: Decoding, clips: Sequence[Clip]) -> list[Future[list[Any]]]:
+    def submit(
+        self, decoding: Callable[[Sequence[Clip]], list[Any]], clips: Sequence[Clip]
+    ) -> list[Future[list[Any]]]:
         """Decode these clips, as far as that has not been begun: piece by piece, in order."""
         return [self._take(decoding, piece) for piece in self._pieces(clips)]
 
@@ -69,13 +73,15 @@ class Decoders:
         starts = range(0, len(clips), self._at_once)
         return [tuple(clips[start : start + self._at_once]) for start in starts]
 
-    def _take(self, decoding: Decoding, piece: tuple[Clip, ...]) -> Future[list[Any]]:
+    def _take(
+        self, decoding: Callable[[Sequence[Clip]], list[Any]], piece: tuple[Clip, ...]
+    ) -> Future[list[Any]]:
         for begun in (self._before, self._begun):
             if (decoding, piece) in begun:
                 return begun.pop((decoding, piece))
         return self._executor.submit(decoding, piece)
 
-    def _give_up(self, begun: dict[tuple[Decoding, tuple[Clip, ...]], Future[list[Any]]]) -> None:
+    def _give_up(self, begun: dict[_Piece, Future[list[Any]]]) -> None:
         for future in begun.values():
             future.cancel()
         begun.clear()
@@ -110,20 +116,37 @@ def decoders_for(encoder: Encoder, one_at_a_time: bool) -> Iterator[Decoders]:
 
 
 def decoding_processes() -> Executor:
-    """Return the processes that decode for a GPU; they are started with the first work, and then reused."""
-    from joblib.externals.loky import get_reusable_executor
+    """Return the processes that decode for a GPU; they are started with the first work, and then reused.
 
+    As many as this process has CPUs, but for one that feeds the GPU. A process that may not have children has
+    threads instead.
+    """
+    from joblib.externals.loky import cpu_count, get_reusable_executor
+
+    count = max(1, min(_MOST_PROCESSES, cpu_count() - 1))
+    if multiprocessing.current_process().daemon:
+        return ThreadPoolExecutor(count)
     pool: Executor = get_reusable_executor(
-        max_workers=min(_MOST_PROCESSES, max(1, (os.cpu_count() or 2) - 1)),  # one core feeds the GPU
-        timeout=_IDLE,
-        initializer=_leave_interrupts,
+        max_workers=count, timeout=_IDLE, initializer=serve, initargs=(os.getpid(),)
     )
     return pool
 
 
-def _leave_interrupts() -> None:
-    """Leave Ctrl-C to the process that has the encoder."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def alive_decoders() -> Iterator[None]:
+    """Say in our own words that a decoding process was ended.
+
+    Raises
+    ------
+    LayersimError
+    """
+    try:
+        yield
+    except BrokenExecutor as error:
+        raise LayersimError(
+            "a process that decodes recordings was ended from outside, maybe for lack of memory. What was "
+            "finished is kept. Run layersim extract again."
+        ) from error
 
 
 class BackgroundWriting:

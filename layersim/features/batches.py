@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder
 
 # Seconds of audio in a batch: per gigabyte of a GPU, within which the largest encoders of a family stay; and
-# at most, beyond which a GPU gains nothing and a lost batch costs more. Whisper's spectrograms are 30 times
-# smaller than what waveform models make of the same audio in their first convolution.
+# at most, beyond which a GPU gains nothing and a lost batch costs more. Of a second of audio Whisper's first
+# convolution makes 50 thousand values, that of waveform models 1.6 million.
 _LIMITS = {"whisper": (50.0, 3_840.0)}
 _OTHERS = (16.0, 960.0)  # WavLM- and XLS-R-large
 

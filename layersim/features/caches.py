@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from layersim.encoders.checkpoint import EMBEDDED
 from layersim.errors import LayersimError
 from layersim.features.shard_heads import read_head
 from layersim.features.shards import part_files
@@ -55,9 +56,7 @@ def find_caches(
         for slug in sorted(slugs):
             folder = workspace.root / "cache" / slug / name
             own = named is not None and slug == encoder_slug(named)
-            command = (
-                "layersim extract" if own else f"layersim extract --encoder {_checkpoint(folder) or slug}"
-            )
+            command = "layersim extract" if own else f"layersim extract --encoder {_encoder(folder, slug)}"
             found.append(CacheFolder(name, slug, folder, manifest, command))
         for folder in sorted(workspace.root.glob(f"acoustic/*/{name}")) if encoder is None else []:
             features = folder.parent.name
@@ -66,11 +65,14 @@ def find_caches(
     return found
 
 
-def _checkpoint(folder: Path) -> str | None:
-    """Return the encoder that a cache is of, by what its shards say; None if none of them can be read."""
+def _encoder(folder: Path, slug: str) -> str:
+    """How to name the encoder that a cache is of, by what its shards say, or by its folder."""
     for file in part_files(folder):
         with suppress(LayersimError, OSError):
             described = read_head(file).provenance.get("encoder")
-            if isinstance(described, dict) and isinstance(described.get("checkpoint"), str):
-                return str(described["checkpoint"])
-    return None
+            if isinstance(described, dict) and isinstance(name := described.get("checkpoint"), str):
+                if "/" not in name and name != EMBEDDED:  # it was a folder, of which only the name is known
+                    return f"FOLDER/{name}"
+                revision = described.get("revision")
+                return f"{name}@{revision}" if isinstance(revision, str) else name
+    return slug

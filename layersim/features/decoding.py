@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,12 +84,16 @@ def decode_ahead(
     """
     upcoming = deque(batches)
     pending: deque[list[Future[list[Wave | AudioError]]]] = deque()
-    for _ in range(len(batches)):
-        while upcoming and len(pending) <= _BATCHES_AHEAD:
-            pending.append(decoders.submit(decoding, [clips[place] for place in upcoming.popleft()]))
-            if not upcoming:
-                decoders.begin(decoding, afterwards)
-        yield _all(pending.popleft())
+    try:
+        for _ in range(len(batches)):
+            while upcoming and len(pending) <= _BATCHES_AHEAD:
+                pending.append(decoders.submit(decoding, [clips[place] for place in upcoming.popleft()]))
+                if not upcoming:
+                    decoders.begin(decoding, afterwards)
+            yield _all(pending.popleft())
+    finally:
+        for piece in (piece for pieces in pending for piece in pieces):
+            piece.cancel()
 
 
 def raise_all_faults(clips: Sequence[Clip], decoders: Decoders) -> None:
@@ -95,8 +103,7 @@ def raise_all_faults(clips: Sequence[Clip], decoders: Decoders) -> None:
     ------
     AudioError
     """
-    found = _all(decoders.submit(Decoding(scales=False), clips))
-    faults = [str(wave) for wave in found if isinstance(wave, AudioError)]
+    faults = _all(decoders.submit(_faults, clips))
     advice = (
         "What was finished is kept. layersim corpus check lists every such file at once; to finish the rest "
         "without them: layersim extract --keep-going."
@@ -104,5 +111,21 @@ def raise_all_faults(clips: Sequence[Clip], decoders: Decoders) -> None:
     raise AudioError(summarise_faults(f"{len(faults)} recordings cannot be used", faults, advice))
 
 
-def _all(pieces: Sequence[Future[list[Wave | AudioError]]]) -> list[Wave | AudioError]:
-    return [wave for piece in pieces for wave in piece.result()]
+def serve(employer: int) -> None:
+    """Begin to decode for another process: leave Ctrl-C to it, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_after, args=(employer,), daemon=True).start()
+
+
+def _end_after(employer: int) -> None:
+    while os.getppid() == employer or os.name == "nt":
+        time.sleep(1)
+    os._exit(0)
+
+
+def _faults(clips: Sequence[Clip]) -> list[str]:
+    return [str(wave) for wave in map(decode, clips) if isinstance(wave, AudioError)]
+
+
+def _all(pieces: Sequence[Future[list[Any]]]) -> list[Any]:
+    return [found for piece in pieces for found in piece.result()]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from layersim.errors import LayersimError
-from layersim.features.ahead import BackgroundWriting, decoders_for
+from layersim.features.ahead import BackgroundWriting, alive_decoders, decoders_for
 from layersim.features.batches import batch_frames, plan_batches
 from layersim.features.decoding import Clip, Decoding
 from layersim.features.memory import BatchLimit
@@ -86,7 +84,8 @@ class ShardMaker:
         ClaimedError
             If another living process is making it.
         LayersimError
-            If it cannot be computed; if this one or the one before cannot be written.
+            If it cannot be computed; if the one before cannot be written, or has turned out on a GPU not to
+            be computable.
         """
         samples = job.samples(index)
         if is_finished(job, folder, index):
@@ -111,16 +110,11 @@ class ShardMaker:
     ) -> ComputedShard:
         from layersim.features.shard_rows import compute_shard
 
-        try:
+        with alive_decoders():
             return compute_shard(
                 job, job.rows(index), self._encoder, self._max_frames, self._decoders, self._decoding, writer,
                 advance, self.limit, afterwards=() if upcoming is None else self._first_batch(job, upcoming),
             )  # fmt: skip
-        except BrokenExecutor as error:
-            raise LayersimError(
-                "a process that decodes recordings was ended from outside, maybe for lack of memory. What "
-                "was finished is kept. Run layersim extract again."
-            ) from error
 
     def settle(self) -> None:
         """Wait until every shard made so far is on the disk.

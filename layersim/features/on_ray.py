@@ -64,7 +64,7 @@ def ray_workers(
         cluster.refuse_blind_nodes(needs)
         order = WorkerOrder(
             checkpoint, cluster.device, config.precision, config.stack, config.whisper_window,
-            config.batch_seconds, threads, encoder.describe(), needs,
+            config.batch_seconds, threads, cluster.cpus, encoder.describe(), needs,
         )  # fmt: skip
         workers = RayWorkers(cluster, order)
         try:

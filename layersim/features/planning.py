@@ -16,7 +16,7 @@ from layersim.alignment.phone_set import known_phone_sets
 from layersim.alignment.readers import read_alignments
 from layersim.corpus.recordings import read_corpus_manifest
 from layersim.errors import LayersimError, UsageError, summarise_faults
-from layersim.features.ahead import decoding_processes
+from layersim.features.ahead import alive_decoders, decoding_processes
 from layersim.features.disk import PlannedCache, refuse_full_disk
 from layersim.features.preparation import CorpusJob, Phones, prepare_corpus
 from layersim.features.settings import ExtractConfig
@@ -70,9 +70,10 @@ def plan_corpora(
         raise LayersimError(f"{workspace.root}: no encoder. Set encoder in layersim.toml, or give --encoder.")
     jobs: dict[str, CorpusJob] = {}
     faults: list[str] = []
-    processes = _processes(_device(config) if encoder is None else encoder.device.type)
+    processes = _processes(config.device if encoder is None else encoder.device.type)
     for name in names:
-        job, found = _prepare(workspace, name, config, keep_going, progress, processes)
+        with alive_decoders():
+            job, found = _prepare(workspace, name, config, keep_going, progress, processes)
         faults += [f"{name}: {fault}" for fault in found]
         if job is not None:
             jobs[name] = job
@@ -118,7 +119,8 @@ def plan_corpus(
         As `layersim.features.extract.extract`.
     """
     processes = _processes(encoder.device.type)
-    job, faults = _prepare_with(config, manifest, audio_root, phones, keep_going, progress, processes)
+    with alive_decoders():
+        job, faults = _prepare_with(config, manifest, audio_root, phones, keep_going, progress, processes)
     _refuse_faults(faults)
     if job is None:
         raise ValueError("a corpus without faults has a job")
@@ -190,7 +192,7 @@ def _prepare_with(
 
 
 def _processes(device: str) -> Executor | None:
-    """Where a GPU is to be fed, the processes that will decode for it; they read the headers too."""
+    """Where a GPU is known to be fed, the processes that will decode for it: they may read headers too."""
     return decoding_processes() if device.startswith("cuda") else None
 
 

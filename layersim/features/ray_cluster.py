@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from layersim.errors import LayersimError, UsageError, summarise_faults
 from layersim.features.ray_worker import NodeNeeds, ShardWorker, WorkerOrder, find_faults
 
+_MOST_BESIDE_A_GPU = 16  # CPUs
 _ANSWER_WITHIN = 120.0  # seconds for a node to start a process and import this package
 _OBJECT_STORE = 80_000_000  # bytes, about Ray's least: nothing large passes through it
 
@@ -146,12 +147,12 @@ class Cluster:
     device : {"cpu", "cuda"}
         What workers compute on.
     cpus : int
-        How many CPUs a worker takes: one beside a GPU, where they only decode.
+        How many CPUs a worker takes: beside a GPU, where they decode, its share of its node's.
     """
 
     def __init__(self, device: str, threads: int) -> None:
         self.device = device
-        self.cpus = 1 if device == "cuda" else threads
+        self.cpus = _beside_a_gpu() if device == "cuda" else threads
 
     def describe_worker(self) -> str:
         """Say what a worker takes of a node."""
@@ -221,6 +222,12 @@ class Cluster:
             )
             .remote(order)
         )
+
+
+def _beside_a_gpu() -> int:
+    """How many CPUs there are for each GPU, on the node that has the fewest."""
+    shares = [node.cpus // node.gpus for node in _living_nodes() if node.gpus]
+    return max(1, min([_MOST_BESIDE_A_GPU, *shares]))
 
 
 def _living_nodes() -> Iterator[_Node]:

@@ -46,6 +46,7 @@ class WorkerOrder:
     whisper_window: WhisperWindow
     batch_seconds: float
     threads: int  # of torch, for sums in the order of the starting process
+    cpus: int  # that are the worker's own, for decoding beside a GPU
     description: Mapping[str, Any]  # what `Encoder.describe` said there
     needs: NodeNeeds
 
@@ -124,6 +125,7 @@ class ShardWorker:
         if faults := find_faults(order.needs):  # a node that came after the start
             raise LayersimError(f"node {node} {'; '.join(faults)}.")
         torch.set_num_threads(order.threads)
+        os.environ["LOKY_MAX_CPU_COUNT"] = str(order.cpus)
         try:
             self._encoder = load_encoder(
                 order.checkpoint, device=order.device, precision=order.precision, stack=order.stack,

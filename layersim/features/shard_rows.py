@@ -7,6 +7,7 @@ out and named; otherwise it stops the run.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -90,14 +91,18 @@ def compute_shard(
         left = list(decoded)
         while left:
             part = limit.split(left, costs)[0]
-            if fits(shard.add, part, decoded):
+            if fits(shard.launch, part, decoded):
+                shard.keep_up()
                 left = [place for place in left if place not in part]
+            elif shard.is_waiting:  # what is on its way may have been what was too much
+                shard.take_all()
             elif len(part) == 1:
                 raise too_little_memory(shard.clips[part[0]])
             else:
                 limit.refuse(part, costs, encoder)
         advance(sum(shard.clips[place].samples for place in batch))
-    shard.refuse_hopeless()  # here, before the next shard is begun, if no GPU is still at work on this one
+    if not shard.is_waiting:
+        shard.refuse_hopeless()  # before the next shard is begun
     return shard
 
 
@@ -117,6 +122,15 @@ class _Pooled:
         """Wait until the device has computed it and the host has it."""
         if self.arrived is not None:
             self.arrived.synchronize()
+
+
+def arrival(device: torch.device) -> Any:
+    """Return an event that comes when a device has done all that it was told; None for a CPU, which has."""
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(device))
+    return event
 
 
 class ComputedShard:
@@ -147,18 +161,29 @@ class ComputedShard:
         if job.provenance["middle"]:
             self._middle = MiddleRows(np.zeros_like(self._phone_frames), np.empty_like(self._phone_mean))
         self._encoded, self._not_finite = 0, set[int]()
-        self._coming: _Pooled | None = None
+        self._coming: deque[_Pooled] = deque()
         self._stores_frames = job.provenance["store"] == "frames"
         if self._stores_frames:
             writer.reserve_frames(self._counts, frame_layers, width)
 
-    def add(self, batch: Sequence[int], waves: Mapping[int, Wave]) -> None:
-        """Encode and pool some utterances, given by their places; take in those of the call before."""
-        pooled = self._pool(batch, waves)
-        self._take()
-        self._coming = pooled
-        if pooled.arrived is None:  # it is there
-            self._take()
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is on its way from the device."""
+        return bool(self._coming)
+
+    def launch(self, batch: Sequence[int], waves: Mapping[int, Wave]) -> None:
+        """Have the device encode and pool some utterances, given by their places."""
+        self._coming.append(self._pool(batch, waves))
+
+    def keep_up(self) -> None:
+        """Take in all batches but the last, which a GPU may still be at work on."""
+        while len(self._coming) > 1 or (self._coming and self._coming[0].arrived is None):
+            self._take(self._coming.popleft())
+
+    def take_all(self) -> None:
+        """Take in all batches, which may mean to wait for a GPU."""
+        while self._coming:
+            self._take(self._coming.popleft())
 
     def _pool(self, batch: Sequence[int], waves: Mapping[int, Wave]) -> _Pooled:
         states = self._encoder.encode_prepared([waves[place] for place in batch])
@@ -181,10 +206,7 @@ class ComputedShard:
             kept = None
             if self._stores_frames:
                 kept = replace(states, frames=states.frames.half(), prompt=None)
-            arrived = None
-            if states.frames.device.type == "cuda":
-                arrived = torch.cuda.Event()
-                arrived.record(torch.cuda.current_stream(states.frames.device))
+            arrived = arrival(states.frames.device)
         return _Pooled(batch, arrived, mean, std, phones, middle, kept)
 
     def _pool_phones(
@@ -193,11 +215,7 @@ class ComputedShard:
         pooled = pool_phones(states.frames, states.counts, segments, centres)
         return pooled._replace(mean=to_host(pooled.mean))
 
-    def _take(self) -> None:
-        """Take in the batch that is on its way."""
-        pooled, self._coming = self._coming, None
-        if pooled is None:
-            return
+    def _take(self, pooled: _Pooled) -> None:
         pooled.wait()
         batch = pooled.batch
         self._mean[batch], self._std[batch] = pooled.mean.numpy(), pooled.std.numpy()
@@ -274,8 +292,10 @@ class ComputedShard:
         LayersimError
             As `compute_shard`, of the last batch.
         """
-        self._take()
+        self.take_all()
         self.refuse_hopeless()
+        if self._encoded + len(self.failed.keys() - self._not_finite) != len(self.clips):
+            raise ValueError(f"{self.clips[0].key}: a batch of its shard was lost")
         if self._stores_frames and self.failed:
             self._writer.drop_frames(self.failed)
         kept = np.array(

@@ -47,6 +47,16 @@ def test_the_header_tells_the_length_of_what_is_read(tmp_path, rate):
         assert abs(samples - frames * SAMPLE_RATE / rate) <= 0.5
 
 
+@pytest.mark.parametrize("subtype", ["GSM610", "NMS_ADPCM_32"])
+def test_telephone_codecs_that_cannot_be_sought_are_read_whole_and_refused_in_stretches(tmp_path, subtype):
+    file = save(tmp_path / "call.wav", sine(1, 8_000), 8_000, subtype=subtype)
+    wave = read_audio(file)
+    assert len(wave) == audio_samples(file)
+    assert 0.1 < np.abs(wave).max() < 1.2
+    with pytest.raises(AudioError, match=r"its codec gives no stretch.*Convert the file to wav or flac"):
+        audio_samples(file, 0.2, 0.6)
+
+
 @pytest.mark.parametrize(
     ("suffix", "subtype"),
     [("wav", "PCM_16"), ("wav", "PCM_U8"), ("wav", "FLOAT"), ("flac", "PCM_24"), ("aiff", "PCM_16"),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from layersim.corpus import recordings
 from layersim.corpus.audio import read_audio
 from layersim.corpus.manifest import COLUMNS, ManifestError, read_manifest
 from layersim.corpus.recordings import audio_file, read_corpus_manifest
@@ -109,3 +113,32 @@ def test_every_stage_that_opens_recordings_goes_by_the_key(tmp_path, write_tone)
         extract(shut, settings)
     (result,) = extract(workspace, settings)
     assert result.utterances == 3
+
+
+@pytest.mark.parametrize("disk", ["fast", "slow", "processes"])
+def test_files_are_looked_at_in_order_whatever_the_disk(disk, monkeypatch):
+    monkeypatch.setattr(recordings, "_SLOW", 1e9 if disk == "fast" else 0.0)
+    threads = set()
+
+    def look(item):
+        threads.add(threading.get_ident())
+        time.sleep(0.001)
+        return -item
+
+    items = list(range(200))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(recordings.map_files(look, items, pool if disk == "processes" else None))
+    assert found == [-item for item in items]
+    here = threading.get_ident() in threads
+    assert (here, len(threads) > 1) == {"fast": (True, False), "slow": (True, True)}.get(disk, (False, True))
+
+
+def test_an_error_of_one_file_comes_through():
+    with pytest.raises(OSError, match="3 is broken"):
+        list(recordings.map_files(broken_third, range(5)))
+
+
+def broken_third(item):
+    if item == 3:
+        raise OSError("3 is broken")
+    return item

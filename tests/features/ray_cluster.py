@@ -126,7 +126,7 @@ def run(address: str, folder: Path, interrupted: bool) -> None:
         ray_pool._Worker.begin = begin_interrupted
     seen: list[float] = []
     said = ""
-    order = ray_worker.WorkerOrder("", "cpu", "fp32", "encoder", "full", 0.0, 1, {}, None)
+    order = ray_worker.WorkerOrder("", "cpu", "fp32", "encoder", "full", 0.0, 1, 1, {}, None)
     with ray_cluster.connected(address, "cpu", 1) as cluster:
         workers = ray_pool.RayWorkers(cluster, order)
         try:

@@ -72,8 +72,12 @@ def test_workers_take_a_gpu_each_where_there_is_one_and_else_as_many_cpus_as_thr
     nodes((16, 2), (1, 4), (8, 0))
     assert _choose_device("auto", 4) == _choose_device("cuda", 4) == "cuda"
     assert Cluster("cuda", 4).room() == 2 + 1 + 0  # the second node has a CPU for one only
+    assert Cluster("cuda", 4).cpus == 1
     assert _choose_device("cpu", 4) == "cpu"
     assert Cluster("cpu", 4).room() == 4 + 0 + 2
+    nodes((16, 2), (48, 4), (8, 0))
+    assert Cluster("cuda", 4).cpus == 8  # a node's share of one GPU, for decoding
+    assert Cluster("cuda", 4).room() == 2 + 4
     nodes((8, 0), (0, 0))
     assert _choose_device("auto", 8) == "cpu"
     assert Cluster("cpu", 3).room() == 2

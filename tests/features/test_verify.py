@@ -113,7 +113,7 @@ def test_the_command_for_another_encoders_cache_names_it(workspace, cache):
     cache.rename(other)
     (other / "part-00001.h5").unlink()
     (fault,) = faults(workspace)
-    assert "layersim extract --encoder small makes them" in fault  # as its shards say
+    assert "layersim extract --encoder FOLDER/small makes them" in fault  # as its shards say
 
 
 def test_a_shard_of_another_encoder_or_number_dropped_in_is_named(workspace, cache, small, settings):

@@ -12,6 +12,7 @@ As `layersim.adaptation.loop.run_epochs`, whose rule for the best epoch this fol
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -67,8 +68,8 @@ def run_kept_epochs(
     identity : str
         Names all that this training depends on; a folder of another one is refused.
     processes : Processes
-        Those that call this alike; the first one validates, for all, and keeps the epochs. Each draws other
-        random numbers, since it hears other utterances.
+        Those that call this alike; what the first one finds in validation goes for all, and it keeps the
+        epochs. Each draws other random numbers, since it hears other utterances.
 
     Raises
     ------
@@ -93,7 +94,8 @@ def run_kept_epochs(
         network.train()
         losses = step(epoch)
         network.eval()
-        entropy, score = processes.lead(validate)
+        found = validate()  # by all: they share the utterances
+        entropy, score = processes.lead(functools.partial(tuple, found))
         rows.append({"epoch": epoch, **losses, **dict(zip(VALIDATION, (entropy, score), strict=True))})
         if best_epoch == 0 or rank(rows[-1]) > rank(rows[best_epoch - 1]):
             best_epoch = epoch

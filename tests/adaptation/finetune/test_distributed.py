@@ -88,7 +88,7 @@ class SecondOfTwo(Processes):
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_processes_that_find_other_epochs_are_refused_and_the_first_validates_for_all(
+def test_processes_that_find_other_epochs_are_refused_and_what_the_first_finds_goes_for_all(
     kept: bool, tmp_path: Path
 ) -> None:
     network = torch.nn.Linear(2, 2)
@@ -96,7 +96,7 @@ def test_processes_that_find_other_epochs_are_refused_and_the_first_validates_fo
 
     def train(processes: Processes) -> Any:
         def validate() -> tuple[float, float]:
-            raise AssertionError("only the first process validates")
+            return 0.5, 0.6  # in its own last digits
 
         losses = lambda _: {"loss": 1.0}  # noqa: E731
         common = {"epochs": 1, "patience": 1, "processes": processes}
