@@ -25,7 +25,7 @@ RUNNERS = {"eval", "exec", "__import__"}  # of Python itself; what has such a na
 
 PROCESSES = {  # they unpickle what the processes that they started themselves send, and nothing else
     "joblib.Parallel", "joblib.delayed", "joblib.externals.loky.cpu_count",
-    "joblib.externals.loky.get_reusable_executor",
+    "joblib.externals.loky.ProcessPoolExecutor",
 }  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_the_scan_sees_what_it_is_for(line):
     "line",
     [
         "from joblib import Parallel, delayed",
-        "from joblib.externals.loky import cpu_count, get_reusable_executor",
+        "from joblib.externals.loky import ProcessPoolExecutor, cpu_count",
         "torch.load(file, map_location='cpu', weights_only=True)",
         "model.eval()",
         "AutoModel.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)",

@@ -27,6 +27,7 @@ _MOST_PROCESSES = 16  # what the fastest GPUs hear of compressed speech
 _HANDED_OVER = 8  # utterances at a time to another process
 _IDLE = 30  # seconds after which a process without work ends
 
+_pools: dict[int, Executor] = {}  # of processes, by their number
 _Piece = tuple[Callable[[Sequence[Clip]], list[Any]], tuple[Clip, ...]]  # of work: what to do to which
 
 
@@ -121,15 +122,17 @@ def decoding_processes() -> Executor:
     As many as this process has CPUs, but for one that feeds the GPU. A process that may not have children has
     threads instead.
     """
-    from joblib.externals.loky import cpu_count, get_reusable_executor
+    # Not loky's own reusable pool: joblib takes that for its own.
+    from joblib.externals.loky import ProcessPoolExecutor, cpu_count
 
     count = max(1, min(_MOST_PROCESSES, cpu_count() - 1))
     if multiprocessing.current_process().daemon:
         return ThreadPoolExecutor(count)
-    pool: Executor = get_reusable_executor(
-        max_workers=count, timeout=_IDLE, initializer=serve, initargs=(os.getpid(),)
-    )
-    return pool
+    if count not in _pools:
+        _pools[count] = ProcessPoolExecutor(
+            max_workers=count, timeout=_IDLE, initializer=serve, initargs=(os.getpid(),)
+        )
+    return _pools[count]
 
 
 @contextmanager
@@ -143,6 +146,7 @@ def alive_decoders() -> Iterator[None]:
     try:
         yield
     except BrokenExecutor as error:
+        _pools.clear()
         raise LayersimError(
             "a process that decodes recordings was ended from outside, maybe for lack of memory. What was "
             "finished is kept. Run layersim extract again."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,11 +15,12 @@ import psutil
 import pytest
 import soundfile
 import torch
+from joblib import Parallel, delayed
 
 from layersim.errors import AudioError, ClaimedError, LayersimError
 from layersim.features import ahead, maker, shards
 from layersim.features.ahead import BackgroundWriting, Decoders
-from layersim.features.decoding import Clip
+from layersim.features.decoding import Clip, Decoding
 
 
 def clips(*seconds: float) -> list[Clip]:
@@ -118,6 +121,33 @@ def test_a_decoding_process_that_is_killed_ends_the_run_and_the_next_goes_on(
         small.extract_small(corpus.folder, kill)
     small.extract_small(corpus.folder)
     assert len(list((corpus.folder / "cache").glob("part-*.h5"))) == 4
+
+
+def test_joblib_keeps_its_own_processes_beside_those_that_decode():
+    piece = clips(1.0)
+    (first,) = Decoders(ahead.decoding_processes(), 8).submit(Decoding(scales=False), piece)
+    assert Parallel(n_jobs=2)(delayed(abs)(-n) for n in range(3)) == [0, 1, 2]
+    (second,) = Decoders(ahead.decoding_processes(), 8).submit(Decoding(scales=False), piece)
+    for future in (first, second):
+        (fault,) = future.result()
+        assert "1.wav: no such file" in str(fault)
+
+
+def test_decoding_processes_end_with_the_one_that_started_them_however_it_ends():
+    work = (
+        "import os, time; from layersim.features.ahead import decoding_processes; "
+        "print(decoding_processes().submit(os.getpid).result(), flush=True); time.sleep(60)"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-c", work],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    worker = psutil.Process(int(starter.stdout.readline()))
+    assert worker.is_running()
+    starter.kill()
+    starter.communicate()
+    _, alive = psutil.wait_procs([worker], timeout=20)
+    assert not alive
 
 
 class Writer:
