@@ -51,7 +51,9 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
     cache = corpus.folder / "cache"
 
     # what a kill leaves: whole shards, and claims and files that are being written, of the shard that is
-    # computed and of the one before it, which may still be on its way to the disk
+    # computed and of the one before it, which may still be on its way to the disk. A process that is killed
+    # while it makes a claim leaves an empty one, whose shard the next process passes over for some seconds:
+    # so shards are told by their files, not by their claims.
     finished = []
     for moment, count in [
         ("encoding", 2), ("after renaming", 1), ("before writing", 1), ("before flushing", 1),
@@ -62,10 +64,9 @@ def test_killed_at_five_moments_and_resumed_gives_the_bytes_of_an_undisturbed_ru
         whole = {name: content for name, content in left.items() if name.endswith(".h5")}
         assert whole == {name: expected[name] for name in whole}
         finished.append(len(whole))
-        begun = {name.split(".")[0] for name in left.keys() - whole.keys()} - {
-            Path(name).stem for name in whole
-        }
-        assert 1 <= len(begun) <= 2 or moment == "after renaming"  # its next one may not have begun
+        being_written = {name.partition(".h5.")[0] for name in left if name.endswith(".tmp")}
+        assert len(being_written) <= 2
+        assert being_written or moment == "after renaming"  # its next one may not have begun
         assert not (cache / "run.json").exists()
     assert finished == [0, 1, 1, 1, 2]
 
