@@ -19,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from layersim.corpus.manifest import TEXT_COLUMNS, utterance_keys, write_manifest
+from layersim.corpus.manifest import utterance_keys, write_manifest
+from layersim.corpus.manifest_rows import TEXT_COLUMNS
 from layersim.features import shard_heads
 from layersim.features.provenance import utterances_sha256
 from layersim.features.shard_form import require_utterances
-from layersim.features.shards import CHUNK_ROWS, ShardRows, ShardWriter, part_file, shard_ranges
+from layersim.features.shard_writer import CHUNK_ROWS, ShardWriter
+from layersim.features.shards import ShardRows, part_file, shard_ranges
 
 LAYERS, WIDTH = 13, 768  # those of a base model
 SHARD_ROWS = 256  # the default of extract

@@ -33,7 +33,8 @@ from layersim.adaptation.settings import TrainConfig
 from layersim.features.cache import FeatureCache
 from layersim.features.dataset import CorpusFeatures
 from layersim.features.provenance import ALL_UTTERANCES
-from layersim.features.shards import ShardRows, ShardWriter
+from layersim.features.shard_writer import ShardWriter
+from layersim.features.shards import ShardRows
 from layersim.settings import resolve_settings
 from measure import Row, Scale, in_turns, speed_ratio
 

@@ -19,7 +19,8 @@ from layersim.adaptation.settings import TrainConfig
 from layersim.alignment.align import AlignConfig
 from layersim.corpus.importers import LAYOUTS
 from layersim.corpus.labels import plain_name
-from layersim.corpus.manifest import EMOTIONS, read_manifest
+from layersim.corpus.manifest import read_manifest
+from layersim.corpus.manifest_rows import EMOTIONS
 from layersim.features.extract import ExtractConfig
 from layersim.settings import StageConfig, resolve_settings
 from layersim.similarity.settings import RankConfig

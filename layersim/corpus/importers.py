@@ -29,7 +29,7 @@ from layersim.corpus.layouts import (
     Ravdess,
     read_named_files,
 )
-from layersim.corpus.manifest import COLUMNS
+from layersim.corpus.manifest_rows import COLUMNS
 from layersim.corpus.podcast import LABELS, read_podcast
 from layersim.corpus.splits import Fold, apply_fold, assign_splits, folds
 from layersim.corpus.table import METADATA, find_table, read_table

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from layersim.corpus.manifest import EMOTIONS
+from layersim.corpus.manifest_rows import EMOTIONS
 from layersim.documents import read_toml
 from layersim.errors import LayersimError, summarise_faults
 

@@ -2,8 +2,9 @@
 
 Conventions
 -----------
-- Columns are those of `COLUMNS`, in that order, then ``gender`` where it is known. Text is ``""`` where
-  nothing is known; ``start`` and ``end`` are seconds, both missing where the whole file is the utterance.
+- Columns are those of `layersim.corpus.manifest_rows.COLUMNS`, in that order, then ``gender`` where it is
+  known. Text is ``""`` where nothing is known; ``start`` and ``end`` are seconds, both missing where the
+  whole file is the utterance.
 - ``path`` is relative to the corpus's audio root, with ``/``. One that leaves the root (absolute, or with
   ``..``) is refused, unless the corpus's table in ``layersim.toml`` says ``outside_audio_root = true``.
 - ``emotion`` is the label after the label map, ``source_label`` the corpus's own.
@@ -24,28 +25,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from layersim.corpus.manifest_rows import COLUMNS, OPTIONAL, find_faults, text_cells
 from layersim.errors import LayersimError, summarise_faults
 from layersim.workspace import write_text
 
-TEXT_COLUMNS = (
-    "corpus", "utterance_id", "path", "speaker", "language", "emotion", "split", "text", "source_label",
-)  # fmt: skip
-COLUMNS = (
-    "corpus", "utterance_id", "path", "start", "end", "speaker", "language", "emotion", "split", "text",
-    "source_label",
-)  # fmt: skip
-OPTIONAL = ("gender",)
-SPLITS = ("train", "validation", "test", "")
-EMOTIONS = (
-    "anger", "happiness", "neutral", "sadness", "fear", "disgust", "surprise", "boredom", "calm", "contempt",
-    "excitement", "frustration",
-)  # fmt: skip
-
-_NEVER_EMPTY = ("corpus", "utterance_id", "path", "speaker", "emotion")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _SAME = 100_000  # cells that are looked for among those read before
-_WORDS = ("corpus", "utterance_id", "speaker", "emotion", "split")  # compared letter by letter
-_LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")  # absolute on any system, or with ".."
 
 
 class ManifestError(LayersimError):
@@ -106,7 +91,7 @@ def read_manifest(file: Path, outside_audio_root: bool = False) -> pd.DataFrame:
         table[name] = [math.nan if value is None else value for value in seconds]
     faults += find_faults(table, numbers, outside_audio_root)
     if faults:
-        raise _fault_error(str(file), _text(table["utterance_id"]), faults, numbers)
+        raise _fault_error(str(file), text_cells(table["utterance_id"]), faults, numbers)
     return table
 
 
@@ -121,45 +106,7 @@ def check_manifest(manifest: pd.DataFrame, where: str, outside_audio_root: bool 
         If a column is missing.
     """
     if faults := find_faults(manifest, outside_audio_root=outside_audio_root):
-        raise _fault_error(where, _text(manifest["utterance_id"]), faults, range(2, len(manifest) + 2))
-
-
-def find_faults(
-    manifest: pd.DataFrame, numbers: Sequence[int] | None = None, outside_audio_root: bool = False
-) -> list[tuple[int, str]]:
-    """Look at every row.
-
-    Parameters
-    ----------
-    numbers : sequence of int, optional
-        The number of every row in its file; without it the rows follow the header without a gap.
-    outside_audio_root : bool
-        Let paths leave the audio root.
-
-    Returns
-    -------
-    list of (int, str)
-        Position of the row, what is wrong and what to do; ordered by row.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing.
-    """
-    if missing := [name for name in COLUMNS if name not in manifest.columns]:
-        raise ValueError(f"manifest: expected columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
-    if numbers is None:
-        numbers = range(2, len(manifest) + 2)
-    # One column at a time is text in memory: of a million rows each takes 60 MB and more.
-    faults = [fault for name in TEXT_COLUMNS for fault in _column_faults(name, _text(manifest[name]))]
-    if not outside_audio_root:
-        faults += _leaving_paths(_text(manifest["path"]))
-    faults += _repeated_keys(manifest, numbers)
-    faults += _time_faults(
-        *(pd.to_numeric(manifest[name]).astype(float).tolist() for name in ("start", "end"))
-    )
-    faults += _speaker_faults(manifest, numbers)
-    return sorted(faults)
+        raise _fault_error(where, text_cells(manifest["utterance_id"]), faults, range(2, len(manifest) + 2))
 
 
 def _read_columns(file: Path) -> tuple[list[str], list[int], list[list[str]], list[tuple[int, int]]]:
@@ -231,16 +178,11 @@ def _seconds(cell: str) -> float | None:
     return seconds if not cell or math.isfinite(seconds) else None
 
 
-def _text(column: pd.Series) -> list[str]:
-    """Return a column as text, missing values as ``""``."""
-    return [str(cell) for cell in column.where(column.notna(), "").tolist()]
-
-
 def _cells(manifest: pd.DataFrame, name: str) -> list[str]:
     """Return a column as it stands in the file."""
     if name in ("start", "end"):
         return ["" if math.isnan(time) else repr(time) for time in manifest[name].astype(float).tolist()]
-    return _text(manifest[name])
+    return text_cells(manifest[name])
 
 
 def _quoted(cell: str) -> str:
@@ -250,95 +192,6 @@ def _quoted(cell: str) -> str:
     Wait \"""Wait"", she said"
     """
     return '"' + cell.replace('"', '""') + '"' if re.search('[",\r\n]', cell) else cell
-
-
-def _column_faults(name: str, cells: Sequence[str]) -> list[tuple[int, str]]:
-    """Check each distinct cell of a column once: most columns of a large manifest hold few."""
-    found = {cell: faults for cell in set(cells) if (faults := _cell_faults(name, cell))}
-    if not found:
-        return []
-    return [(place, fault) for place, cell in enumerate(cells) for fault in found.get(cell, ())]
-
-
-def _cell_faults(name: str, cell: str) -> list[str]:
-    if not cell:
-        return [f"{name} is empty. Fill it in or remove the row."] if name in _NEVER_EMPTY else []
-    faults = []
-    if "\0" in cell and name in (
-        "corpus",
-        "utterance_id",
-        "path",
-    ):  # names of files and keys in HDF5 end there
-        faults.append(f"{name} {cell!r} has a NUL character. Remove it.")
-    if name in _WORDS and cell != cell.strip():
-        faults.append(f"{name} {cell!r} begins or ends with a space. Remove the space.")
-    if name == "corpus" and "/" in cell:
-        faults.append(f"corpus {cell!r} has a '/', which ends the corpus in a key. Rename the corpus.")
-    if name == "path" and "\\" in cell:
-        faults.append(f"path {cell!r} has a backslash. Separate folders by '/'.")
-    if name == "split" and cell.strip() not in SPLITS:
-        faults.append(f"split {cell!r} is none of train, validation, test, or empty. Rename it.")
-    if name == "emotion" and cell.strip() not in EMOTIONS:
-        faults.append(
-            f"emotion {cell!r} is not among {', '.join(EMOTIONS)}. "
-            "Map it in the label map, or remove the row."
-        )
-    return faults
-
-
-def _leaving_paths(paths: Sequence[str]) -> list[tuple[int, str]]:
-    return [
-        (
-            place,
-            f"path {path!r} leaves the audio root. Make it relative to the root, without '..'; or, if you "
-            "trust this manifest, set outside_audio_root = true in the corpus's table of layersim.toml.",
-        )
-        for place, path in enumerate(paths)
-        if _LEAVES.search(path)
-    ]
-
-
-def _repeated_keys(manifest: pd.DataFrame, numbers: Sequence[int]) -> list[tuple[int, str]]:
-    first: dict[tuple[str, str], int] = {}
-    faults = []
-    columns = (_text(manifest[name]) for name in ("corpus", "utterance_id"))
-    for place, key in enumerate(zip(*columns, strict=True)):
-        earlier = first.setdefault(key, place)
-        if earlier != place and key[1]:
-            faults.append(
-                (place, f"{'/'.join(key)} stands in row {numbers[earlier]} too. Remove or rename one.")
-            )
-    return faults
-
-
-def _time_faults(starts: Sequence[float], ends: Sequence[float]) -> list[tuple[int, str]]:
-    faults = []
-    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        if math.isnan(start) != math.isnan(end):
-            faults.append((place, "only one of start and end is given. Give both or neither."))
-        elif math.isinf(start) or math.isinf(end):
-            faults.append((place, f"{start:g} to {end:g} s is not finite. Mend its times."))
-        elif start < 0:
-            faults.append((place, f"start {start:g} s is before the file. Count from its first sample."))
-        elif start >= end:
-            faults.append((place, f"start {start:g} s is not before end {end:g} s. Are they swapped?"))
-    return faults
-
-
-def _speaker_faults(manifest: pd.DataFrame, numbers: Sequence[int]) -> list[tuple[int, str]]:
-    """Say once for each speaker found in several splits where each begins."""
-    begins: dict[tuple[str, str], dict[str, int]] = {}
-    columns = (_text(manifest[name]) for name in ("corpus", "speaker", "split"))
-    for place, (corpus, speaker, split) in enumerate(zip(*columns, strict=True)):
-        if speaker and split:
-            begins.setdefault((corpus, speaker), {}).setdefault(split, place)
-    faults = []
-    for (_, speaker), places in begins.items():
-        if len(places) > 1:
-            where = " and ".join(f"{split} (row {numbers[place]})" for split, place in places.items())
-            what = f"speaker {speaker!r} is in {where}: splits must be speaker-disjoint. Give it one split."
-            faults.append((list(places.values())[1], what))
-    return faults
 
 
 def _fault_error(

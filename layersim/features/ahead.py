@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from layersim.errors import ClaimedError, LayersimError
 from layersim.features.decoding import Clip, Decoding, serve
-from layersim.features.shards import ShardRows, ShardWriter
+from layersim.features.shard_writer import ShardWriter
+from layersim.features.shards import ShardRows
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder

@@ -12,7 +12,7 @@ from layersim.features.ahead import BackgroundWriting, alive_decoders, decoders_
 from layersim.features.batches import batch_frames, plan_batches
 from layersim.features.decoding import Clip, Decoding
 from layersim.features.memory import BatchLimit
-from layersim.features.shards import ShardWriter
+from layersim.features.shard_writer import ShardWriter
 from layersim.features.standing import is_finished
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from layersim.features.batches import plan_batches
 from layersim.features.decoding import Clip, Decoding, Wave, decode_ahead, raise_all_faults
 from layersim.features.memory import BatchLimit, fits, too_little_memory
 from layersim.features.pooling import PhonePooling, Segments, middle_thirds, pool_layers, pool_phones
-from layersim.features.shards import FailedRows, MiddleRows, PhoneRows, ShardRows, ShardWriter
+from layersim.features.shard_writer import ShardWriter
+from layersim.features.shards import FailedRows, MiddleRows, PhoneRows, ShardRows
 
 if TYPE_CHECKING:
     from layersim.encoders.encoder import Encoder, HiddenStates

@@ -22,7 +22,7 @@ from layersim.features import claims
 from layersim.features.claims import Claim, Worker
 from layersim.features.shard_file import writing_to
 from layersim.features.shard_heads import is_otherwise, refuse_other_shards, remove_other_shards
-from layersim.features.shards import remove_left_overs
+from layersim.features.shard_writer import remove_left_overs
 
 LOOK_EVERY = 0.5  # seconds between looks at what other processes have done
 

@@ -22,7 +22,7 @@ from layersim.alignment.outputs import find_outputs
 from layersim.alignment.readers import read_alignments
 from layersim.alignment.result import AlignResult, LeftAlone
 from layersim.alignment.segments import Segment
-from layersim.corpus.manifest import COLUMNS
+from layersim.corpus.manifest_rows import COLUMNS
 from layersim.errors import LayersimError, UsageError
 from layersim.settings import resolve_settings
 from layersim.workspace import CorpusEntry, Progress, Workspace

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from layersim.corpus.manifest import COLUMNS
+from layersim.corpus.manifest_rows import COLUMNS
 from layersim.errors import LayersimError
 from layersim.workspace import CorpusEntry, Workspace
 

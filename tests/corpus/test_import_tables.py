@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from layersim.corpus.importers import import_corpus
-from layersim.corpus.manifest import EMOTIONS, read_manifest, write_manifest
+from layersim.corpus.manifest import read_manifest, write_manifest
+from layersim.corpus.manifest_rows import EMOTIONS
 from layersim.errors import LayersimError
 
 HEADER = "utt_id,path,speaker,gender,language,emotion,text\n"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from layersim.corpus.importers import LAYOUTS, import_corpus
-from layersim.corpus.manifest import COLUMNS
+from layersim.corpus.manifest_rows import COLUMNS
 from layersim.errors import LayersimError
 
 EMODB_SPEAKERS = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from layersim.corpus.labels import apply_label_map, label_map
-from layersim.corpus.manifest import EMOTIONS
+from layersim.corpus.manifest_rows import EMOTIONS
 from layersim.errors import LayersimError
 
 # From the corpora's own documentation, restated by hand: (label, emotion).

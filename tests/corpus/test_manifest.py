@@ -14,8 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layersim.corpus.manifest import (
-    COLUMNS,
-    EMOTIONS,
     ManifestError,
     check_manifest,
     manifest_sha256,
@@ -24,6 +22,7 @@ from layersim.corpus.manifest import (
     utterance_keys,
     write_manifest,
 )
+from layersim.corpus.manifest_rows import COLUMNS, EMOTIONS
 
 GOOD = {
     "corpus": "emodb", "utterance_id": "03a01Fa", "path": "wav/03a01Fa.wav", "start": "", "end": "",

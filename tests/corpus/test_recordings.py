@@ -12,7 +12,8 @@ import pytest
 
 from layersim.corpus import recordings
 from layersim.corpus.audio import read_audio
-from layersim.corpus.manifest import COLUMNS, ManifestError, read_manifest
+from layersim.corpus.manifest import ManifestError, read_manifest
+from layersim.corpus.manifest_rows import COLUMNS
 from layersim.corpus.recordings import audio_file, read_corpus_manifest
 from layersim.errors import LayersimError
 from layersim.workspace import CorpusEntry, Workspace

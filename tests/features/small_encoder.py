@@ -98,7 +98,7 @@ def stop_at(moment: str, count: int) -> None:
     import os
     import threading
 
-    from layersim.features import shards
+    from layersim.features.shard_writer import ShardWriter
 
     seen, one_at_a_time = 0, threading.Lock()  # shards are written in a thread of their own
 
@@ -112,7 +112,12 @@ def stop_at(moment: str, count: int) -> None:
         if seen == count and name == moment:
             time.sleep(600)
 
-    encode, fsync, replace, finish = SmallEncoder.encode, os.fsync, os.replace, shards.ShardWriter.finish
+    encode, fsync, replace, finish = (
+        SmallEncoder.encode,
+        os.fsync,
+        os.replace,
+        ShardWriter.finish,
+    )
 
     def watched_encode(self, waves):
         here("encoding")
@@ -131,7 +136,7 @@ def stop_at(moment: str, count: int) -> None:
         replace(source, target)
         here("after renaming")
 
-    SmallEncoder.encode, shards.ShardWriter.finish = watched_encode, watched_finish
+    SmallEncoder.encode, ShardWriter.finish = watched_encode, watched_finish
     os.fsync, os.replace = watched_fsync, watched_replace
 
 

@@ -18,7 +18,7 @@ import torch
 from joblib import Parallel, delayed
 
 from layersim.errors import AudioError, ClaimedError, LayersimError
-from layersim.features import ahead, maker, shards
+from layersim.features import ahead, maker, shard_writer
 from layersim.features.ahead import BackgroundWriting, Decoders
 from layersim.features.decoding import Clip, Decoding
 
@@ -219,7 +219,7 @@ def test_an_error_of_computing_keeps_what_was_being_written():
 def test_a_full_disk_while_a_shard_is_written_stops_the_extraction_and_leaves_whole_shards(
     corpus, small, monkeypatch
 ):
-    finish = shards.ShardWriter.finish
+    finish = shard_writer.ShardWriter.finish
     finished = []
 
     def full(self, rows):
@@ -228,7 +228,7 @@ def test_a_full_disk_while_a_shard_is_written_stops_the_extraction_and_leaves_wh
         finish(self, rows)
         finished.append(rows)
 
-    monkeypatch.setattr(shards.ShardWriter, "finish", full)
+    monkeypatch.setattr(shard_writer.ShardWriter, "finish", full)
     with pytest.raises(OSError, match="No space left"):
         small.extract_small(corpus.folder)
     assert [file.name for file in (corpus.folder / "cache").iterdir()] == ["part-00000.h5"]
@@ -252,7 +252,7 @@ def test_a_shard_that_another_process_took_over_meanwhile_is_there_in_the_end(
     corpus, small, monkeypatch, caplog
 ):
     """The late refusal is about the shard before, and no reason to leave the one that is computed."""
-    finish, refused = shards.ShardWriter.finish, []
+    finish, refused = shard_writer.ShardWriter.finish, []
 
     def late(self, rows):
         if not refused:
@@ -260,7 +260,7 @@ def test_a_shard_that_another_process_took_over_meanwhile_is_there_in_the_end(
             raise ClaimedError("part-00000.h5: another process has taken it over.")
         finish(self, rows)
 
-    monkeypatch.setattr(shards.ShardWriter, "finish", late)
+    monkeypatch.setattr(shard_writer.ShardWriter, "finish", late)
     small.extract_small(corpus.folder)
     names = [file.name for file in sorted((corpus.folder / "cache").glob("part-*"))]
     assert names == [f"part-{index:05d}.h5" for index in range(4)]

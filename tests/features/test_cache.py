@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from layersim.errors import LayersimError, ProvenanceError, StageMissingError
 from layersim.features.cache import FeatureCache
-from layersim.features.shards import PhoneRows, ShardRows, ShardWriter
+from layersim.features.shard_writer import ShardWriter
+from layersim.features.shards import PhoneRows, ShardRows
 
 SIZES, PHONES, WIDTH = (70, 70, 11), (90, 0, 5), 4
 LAYERS = ["0", "1", "d1"]

@@ -22,7 +22,8 @@ from layersim.errors import LayersimError
 from layersim.features.cache import FeatureCache
 from layersim.features.dataset import CorpusFeatures
 from layersim.features.joined import join_corpora
-from layersim.features.shards import PhoneRows, ShardRows, ShardWriter
+from layersim.features.shard_writer import ShardWriter
+from layersim.features.shards import PhoneRows, ShardRows
 from layersim.similarity.inputs import fingerprint, same_encoder
 from layersim.similarity.phones import share_phones
 from layersim.similarity.selection import select_pair

@@ -19,7 +19,8 @@ from layersim.errors import LayersimError
 from layersim.features.cache import FeatureCache
 from layersim.features.shard_file import checksum_of
 from layersim.features.shard_heads import read_head
-from layersim.features.shards import ShardRows, ShardWriter, open_shard
+from layersim.features.shard_writer import ShardWriter
+from layersim.features.shards import ShardRows, open_shard
 from layersim.provenance import library_versions
 
 

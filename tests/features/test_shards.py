@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from layersim.errors import ClaimedError, LayersimError
 from layersim.features import shards
-from layersim.features.shards import MiddleRows, PhoneRows, ShardRows, ShardWriter
+from layersim.features.shard_writer import ShardWriter, remove_left_overs
+from layersim.features.shards import MiddleRows, PhoneRows, ShardRows
 
 
 def rows(utterances: int, phones: int | None, seed: int = 0, width: int = 4) -> ShardRows:
@@ -106,10 +107,10 @@ def test_temporary_files_go_unless_they_are_those_of_a_claim(tmp_path):
         for name in ("part-00001.h5.0123456789abcdef.tmp", "part-00002.h5.elsewhere-7.tmp", "notes.txt"):
             (tmp_path / name).touch()
         (tmp_path / ".run.json.7.tmp").touch()
-        shards.remove_left_overs(tmp_path)
+        remove_left_overs(tmp_path)
         assert set(tmp_path.iterdir()) == {*held, tmp_path / "notes.txt", tmp_path / ".run.json.7.tmp"}
     os.utime(tmp_path / ".run.json.7.tmp", (0, 0))
-    shards.remove_left_overs(tmp_path)
+    remove_left_overs(tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"]
 
 

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from layersim.features.shards import MiddleRows, PhoneRows, ShardRows, ShardWriter, part_file
+from layersim.features.shard_writer import ShardWriter
+from layersim.features.shards import MiddleRows, PhoneRows, ShardRows, part_file
 from mutations import mutated_bytes, mutated_json
 from spoiling import _given, refuse_faults
 from spoilt_reading import ReaderProcess

@@ -39,7 +39,8 @@ from layersim.features.failures import (
 )
 from layersim.features.preparation import CorpusJob, prepare_corpus
 from layersim.features.shard_heads import refuse_other_shards
-from layersim.features.shards import AcousticRows, FailedRows, ShardWriter, shard_ranges
+from layersim.features.shard_writer import ShardWriter
+from layersim.features.shards import AcousticRows, FailedRows, shard_ranges
 from layersim.features.standing import is_finished, refuse_exchanged
 from layersim.features.workers import at_work
 from layersim.provenance import write_run
