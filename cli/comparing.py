@@ -60,6 +60,9 @@ def compare(
     emotions: Emotions = None,
     seeds: Annotated[int | None, typer.Option(help="How many runs, each with a seed of its own.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at a time [one per core].")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Of methods that train the encoder: auto, cpu or cuda.")
+    ] = None,
     published: Annotated[
         bool,
         typer.Option("--published", help="Print the papers' figures (other corpora) below, for the eye."),
@@ -81,7 +84,8 @@ def compare(
     flags = given(
         {"methods": method_list(methods), "pairs": comma_list(pairs), "encoders": comma_list(encoders),
          "protocol": protocol, "folds": folds, "clips": comma_list(clips), "matrix": matrix,
-         "emotions": comma_list(emotions), "seeds": seeds, "jobs": jobs, "seed": seed}
+         "emotions": comma_list(emotions), "seeds": seeds, "jobs": jobs, "device": device,
+         "seed": seed}
     )  # fmt: skip
     own = replace(own_settings(workspace), flags=method_settings(set_), preset=preset)
     with StderrProgress() as progress:

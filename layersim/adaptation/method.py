@@ -5,21 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from layersim.adaptation.anchors import Anchors, parse_anchors
 from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.methods import METHODS, SUFFIX, Definition, parse_method
 from layersim.adaptation.self_training import SelfTrainingConfig, self_train
-from layersim.adaptation.settings import MethodConfig, NetworkConfig, Standardise, TrainConfig
+from layersim.adaptation.settings import MethodConfig, Mode, NetworkConfig, Standardise, TrainConfig
 from layersim.adaptation.task import Learned, Task
 from layersim.errors import LayersimError, UsageError
 from layersim.settings import Settings, refuse_unknown, resolve_settings
 from layersim.workspace import Progress, no_progress
-
-if TYPE_CHECKING:
-    from layersim.adaptation.finetune.settings import Mode
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,9 @@ def define_method(
     choose: Callable[[str], Anchors] | None = None,
     own: OwnSettings | None = None,
 ) -> Method:
-    """Spell out a method for the layers at hand.
+    """Spell out a method on features for the layers at hand.
+
+    One that trains the encoder itself: `layersim.adaptation.finetune.method.finetune_method`.
 
     Parameters
     ----------
@@ -150,6 +149,8 @@ def define_method(
         If the word cannot be read, a layer is not there, or a setting is wrong.
     """
     request = parse_method(word)
+    if request.finetune is not None:
+        raise ValueError(f"word: expected a method on features, got {word!r}")
     definition, own = request.definition, own or OwnSettings()
     _require_known(own)
     folder = request.word.replace(":", "-").replace(",", "-")

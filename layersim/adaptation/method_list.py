@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layersim.adaptation.methods import METHODS, SUFFIX, Definition
+from layersim.adaptation.methods import FINETUNED, METHODS, SUFFIX, Definition
 from layersim.adaptation.settings import MethodConfig
 from layersim.settings import resolve_settings
 
@@ -58,8 +58,9 @@ class MethodList:
                 f"{SUFFIX} after any of them adds pseudo-labels of the target: la:auto{SUFFIX}.",
                 "Methods that share a table can be told apart in it: [train.dann-resnet50], or --set "
                 "dann-resnet50.epochs=8.",
-                "la and wccn train the encoder itself with --finetune full, la also with --finetune lora; "
-                "their settings are in [train.finetune] too.",
+                "la and wccn train the encoder itself: layersim train --finetune full, la also with "
+                f"--finetune lora; in compare: {', '.join(FINETUNED)}. Their settings are in "
+                "[train.finetune] too.",
             ]
         )
 

@@ -1,15 +1,15 @@
 """The methods by name: what each reads, by whose statistics it is standardised, and how it learns.
 
 A word such as ``la:best+self-train`` is a method's name, an argument that some methods take, and
-``+self-train`` where pseudo-labels of the target are to be added. What a name stands for is one line of
-`METHODS`.
+``+self-train`` where pseudo-labels of the target are to be added, or ``+finetune-full`` or ``+finetune-lora``
+where the encoder itself is to be trained. What a name stands for is one line of `METHODS`.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from layersim.adaptation.anchored import learn_anchored
@@ -22,7 +22,7 @@ from layersim.adaptation.fewshot import FewshotConfig, learn_fewshot
 from layersim.adaptation.forest import ForestConfig, learn_forest
 from layersim.adaptation.linear_probe import ProbeConfig, learn_probe
 from layersim.adaptation.phonetic import PhoneticConfig, learn_phonetic
-from layersim.adaptation.settings import MethodConfig, Standardise, TrainConfig
+from layersim.adaptation.settings import MethodConfig, Mode, Standardise, TrainConfig
 from layersim.adaptation.task import Learned
 from layersim.adaptation.wccn import WccnConfig, learn_wccn
 from layersim.errors import LayersimError
@@ -34,6 +34,7 @@ Learn = Callable[..., Learned]
 
 SELF_TRAINING = "self-train"
 SUFFIX = f"+{SELF_TRAINING}"
+FINETUNING: dict[Mode, str] = {"full": "+finetune-full", "lora": "+finetune-lora"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Definition:
         Whether a seed bears on it; a comparison runs a method once on which none does.
     supervised : bool
         Whether it learns from the target's own labelled train split: an upper row, no transfer.
+    finetunes : tuple of "full" and "lora"
+        The ways in which it can train the encoder itself (`layersim.adaptation.finetune`).
     """
 
     says: str
@@ -81,6 +84,7 @@ class Definition:
     anchors: str | None = None
     seeded: bool = True
     supervised: bool = False
+    finetunes: tuple[Mode, ...] = ()
 
     @property
     def shared(self) -> bool:
@@ -109,7 +113,10 @@ METHODS: dict[str, Definition] = {
     "probe": Definition(
         "logistic regression on one layer", learn_probe, ProbeConfig, "argument", seeded=False
     ),
-    "la": Definition("layer anchoring", learn_anchored, TrainConfig, "anchors", None, coral=True),
+    "la": Definition(
+        "layer anchoring", learn_anchored, TrainConfig, "anchors", None, coral=True,
+        finetunes=("full", "lora"),
+    ),
     "la-class": Definition(
         "layer anchoring by classes, no label of the target", learn_class_aligned, ClassAlignmentConfig,
         "anchors", "speaker", anchors="auto:label-free", seeded=False,
@@ -146,7 +153,7 @@ METHODS: dict[str, Definition] = {
         "gradient reversal, ResNet-50 on acoustic planes", learn_dann, DannConfig, "none",
         fixed={"encoder": "resnet50"}, inputs="sequences",
     ),
-    "wccn": Definition("Deep-WCCN, top layer", learn_wccn, WccnConfig, "top"),
+    "wccn": Definition("Deep-WCCN, top layer", learn_wccn, WccnConfig, "top", finetunes=("full",)),
     "wccn-off": Definition(
         "the same network without Deep-WCCN", learn_wccn, WccnConfig, "top", fixed={"whitening": False}
     ),
@@ -174,12 +181,40 @@ class MethodRequest:
     word: str
     name: str
     argument: str | None
-    self_trained: bool
+    self_trained: bool = False
+    finetune: Mode | None = None
 
     @property
     def definition(self) -> Definition:
         """What the name stands for."""
         return METHODS[self.name]
+
+    @property
+    def suffix(self) -> str:
+        """What the word says after name and argument."""
+        return SUFFIX * self.self_trained + (FINETUNING[self.finetune] if self.finetune else "")
+
+    def finetuned(self, mode: Mode) -> MethodRequest:
+        """Return the same method with the encoder itself trained.
+
+        Raises
+        ------
+        LayersimError
+            If the method cannot.
+        """
+        if mode not in self.definition.finetunes or self.self_trained:
+            raise LayersimError(
+                f"methods: {self.word}: cannot train the encoder itself"
+                f"{f' ({mode})' if self.definition.finetunes and not self.self_trained else ''}. "
+                f"These can: {', '.join(FINETUNED)}."
+            )
+        return replace(self, word=f"{self.word}{FINETUNING[mode]}", finetune=mode)
+
+
+FINETUNED = tuple(
+    f"{name}{FINETUNING[mode]}" for name, definition in METHODS.items() for mode in definition.finetunes
+)
+"""Words of the methods that can train the encoder, without an argument."""
 
 
 def parse_method(word: str) -> MethodRequest:
@@ -188,14 +223,20 @@ def parse_method(word: str) -> MethodRequest:
     Raises
     ------
     LayersimError
-        If the name is unknown, or the argument is not one that the method takes.
+        If the name is unknown, the argument is not one that the method takes, or the method cannot train the
+        encoder so.
 
     >>> parse_method("la:best+self-train")
-    MethodRequest(word='la:best+self-train', name='la', argument='best', self_trained=True)
+    MethodRequest(word='la:best+self-train', name='la', argument='best', self_trained=True, finetune=None)
+    >>> parse_method("la+finetune-lora").finetune
+    'lora'
     >>> parse_method("self-train").word  # by itself: on the standardised layers
     'cc-std-all+self-train'
     """
     text = "".join(word.split())
+    for mode, suffix in FINETUNING.items():
+        if text.endswith(suffix):
+            return parse_method(text.removesuffix(suffix)).finetuned(mode)
     if text == SELF_TRAINING:
         text = f"cc-std-all{SUFFIX}"
     bare = text.removesuffix(SUFFIX)
@@ -227,4 +268,4 @@ def full_word(word: str, anchors: str) -> str:
     argument = request.argument
     if request.definition.layers == "anchors":
         argument = parse_anchors(argument or request.definition.anchors or anchors).text
-    return request.name + (f":{argument}" if argument else "") + SUFFIX * request.self_trained
+    return request.name + (f":{argument}" if argument else "") + request.suffix

@@ -20,6 +20,7 @@ from layersim.settings import StageConfig, setting
 LAYER_ANCHORING = "Upadhyay et al. 2024, layer anchoring"
 
 Standardise = Literal["corpus", "speaker", "source"]
+Mode = Literal["full", "lora"]  # of training the encoder itself
 
 
 class BalancedConfig(StageConfig):

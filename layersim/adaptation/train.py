@@ -104,7 +104,13 @@ def train(
 def requests_of(settings: Settings[TrainConfig]) -> list[MethodRequest]:
     """Read the methods asked for; a wrong flag is a usage error."""
     try:
-        return [parse_method(word) for word in settings.config.methods]
+        requests = [parse_method(word) for word in settings.config.methods]
+        if others := [one for one in requests if one.finetune]:
+            raise LayersimError(
+                f"methods: {others[0].word} is a word of layersim compare; here it is --methods "
+                f"{others[0].word.removesuffix(others[0].suffix)} --finetune {others[0].finetune}."
+            )
+        return requests
     except LayersimError as error:
         if settings.origins["methods"] == FLAG:
             raise UsageError(f"flag: {error}") from None

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersim.adaptation.anchors import Anchors, Kind, choose_anchors
+from layersim.adaptation.finetune.learn import encoder_loader
+from layersim.adaptation.finetune.method import finetune_method
+from layersim.adaptation.finetune.pair import corpus_recordings
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.methods import parse_method
 from layersim.adaptation.opening import open_features
-from layersim.adaptation.settings import TrainConfig
+from layersim.adaptation.settings import Mode, TrainConfig
 from layersim.comparison.settings import CompareConfig
 from layersim.comparison.situations import Situation, trials_of
 from layersim.comparison.trial import Trial
@@ -23,6 +27,8 @@ from layersim.similarity.settings import RankConfig
 from layersim.workspace import Workspace, write_json
 
 if TYPE_CHECKING:
+    from layersim.adaptation.finetune.audio import Recordings
+    from layersim.encoders.encoder import Encoder
     from layersim.features.dataset import CorpusFeatures
 
 QUICK: dict[str, Any] = {"bootstraps": 0, "permutations": 0, "probe_limit": 0}
@@ -97,13 +103,52 @@ class Job:
         """Those of the features."""
         return next(iter(self.corpora.values())).cache.layers
 
+    @property
+    def finetune(self) -> Mode | None:
+        """How the encoder itself is trained, if it is."""
+        return parse_method(self.word).finetune
+
+    @cached_property
+    def encoder(self) -> Callable[[], Encoder]:
+        """Loads the encoder of the features, once; for a method that trains it."""
+        described = next(iter(self.corpora.values())).cache.provenance["encoder"]
+        return encoder_loader(self.workspace.encoder, described, self.config.device)
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """The recordings of all corpora, by key; for a method that trains the encoder.
+
+        Raises
+        ------
+        LayersimError
+            If one cannot be used.
+        """
+        found = [corpus_recordings(self.workspace, corpus) for corpus in self.corpora.values()]
+        return {key: clip for recordings in found for key, clip in recordings.items()}
+
     def method(self, trial: Trial) -> Method:
         """Spell out the method for a trial; anchors are ranked on what the trial may see."""
 
         def choose(word: str) -> Anchors:
             return choose_anchors(word, self.layers, lambda kind: self._ranking(trial, kind))
 
-        return define_method(self.word, self.layers, self.train, choose, self.own)
+        return self.method_with(choose)
+
+    def method_with(self, choose: Callable[[str], Anchors]) -> Method:
+        """Spell out the method with anchors that ``choose`` gives.
+
+        Raises
+        ------
+        LayersimError
+            If a layer is not there, or a setting is wrong.
+        """
+        request = parse_method(self.word)
+        if request.finetune is None:
+            return define_method(self.word, self.layers, self.train, choose, self.own)
+        on_features = define_method(
+            request.word.removesuffix(request.suffix), self.layers, self.train, choose, self.own
+        )
+        return finetune_method(on_features, self.train, self.own, request.finetune)
 
     def _ranking(self, trial: Trial, kind: Kind) -> Path:
         """Rank the layers on a trial's train splits; the document says with which settings."""

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 from joblib import Parallel, delayed
 
+from layersim.adaptation.finetune.learn import place_of
 from layersim.adaptation.method import OwnSettings
 from layersim.adaptation.methods import full_word, parse_method
 from layersim.adaptation.opening import open_features
@@ -115,14 +116,16 @@ def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progres
     units = sum(map(len, missing.values()))
     progress("comparing", 0, units)
     done, faults = 0, []
-    workers = min(config.jobs or os.cpu_count() or 1, max(1, len(missing)))
     # Jobs of one method follow each other in the list; the slow ones first would need a guess at their time.
-    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-    calls = (delayed(_run)(jobs[place], seeds, force) for place, seeds in missing.items())
-    for finished, fault in parallel(calls):
-        done += finished
-        faults += [fault] if fault else []
-        progress("comparing", done, units)
+    alone = [place for place in missing if jobs[place].finetune and place_of(config.device) != "cpu"]
+    beside = [place for place in missing if place not in alone]
+    for places, most in ((beside, config.jobs or os.cpu_count() or 1), (alone, 1)):
+        parallel = Parallel(n_jobs=min(most, max(1, len(places))), return_as="generator_unordered")
+        calls = (delayed(_run)(jobs[place], missing[place], force) for place in places)
+        for finished, fault in parallel(calls):
+            done += finished
+            faults += [fault] if fault else []
+            progress("comparing", done, units)
     if faults:
         advice = "All others are finished and kept. Mend these, or leave the methods out, and compare again."
         raise LayersimError(summarise_faults(f"{len(faults)} methods on a pair failed", faults, advice))
@@ -132,7 +135,7 @@ def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progres
 def _run(job: Job, seeds: Sequence[int], force: bool) -> tuple[int, str]:
     """Run one job in a process of its own; return how many units it had, and what went wrong, if anything."""
     try:
-        run_job(job, seeds, force)
+        run_job(replace(job), seeds, force)  # a copy: what it opens and loads goes with it
     except LayersimError as error:
         return len(seeds), f"{job.name}, {job.situation.source} to {job.situation.tested}: {error}"
     return len(seeds), ""

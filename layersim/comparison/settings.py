@@ -47,7 +47,12 @@ class CompareConfig(StageConfig):
     seeds: int = setting(5, "runs per method, each with a seed of its own", ge=1)
     seed: int = setting(0, "seed of the first run; the others count up", ge=0)
     bootstraps: int = setting(2000, "speaker bootstrap replicates of an interval", ge=100)
-    jobs: int = setting(0, "processes at a time (0: one per core)", ge=0)
+    jobs: int = setting(
+        0, "processes at a time (0: one per core); what trains an encoder on a GPU does so alone", ge=0
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "where methods that train the encoder itself do so; all others use the CPU"
+    )
 
     matrix: bool = setting(False, "compare every corpus with itself too: A:A, its own labels, the upper row")
 

@@ -36,6 +36,7 @@ METHOD_GROUPS: Mapping[str, tuple[str, ...]] = {
         "cc", "cc-std", "cc-spk", "ensemble", "fewshot", "pa", "dann", "wccn", "wccn-off",
     ),
     "with layers": ("cc-std-all", "cc-spk-all", "probe-*", "pa-avg", "pa-atn", "la", "la-class*"),
+    "encoder itself trained": ("la+finetune-*", "la-*+finetune-*", "wccn+finetune-*"),
     "other features": (
         "ensemble-egemaps", "egemaps-rf", "egemaps-rf-wccn", "emobase-rf", "emobase-rf-wccn", "dann-conv1d",
         "dann-resnet50",
@@ -134,7 +135,7 @@ def anchor_name(method: str) -> str | None:
 
     >>> [anchor_name(name) for name in ("la", "la-all", "la-random-2", "la-best-phoneme", "la-8-d1")]
     ['Group', 'All', 'Random-2', 'Best, phoneme', '8, d1']
-    >>> anchor_name("pa-avg"), anchor_name("la-lora")
+    >>> anchor_name("pa-avg"), anchor_name("la-all+finetune-lora")
     (None, None)
     """
     if method == "la":

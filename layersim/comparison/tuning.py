@@ -164,6 +164,8 @@ def _read_word(word: str) -> MethodRequest:
         request = parse_method(word)
     except LayersimError as error:
         raise UsageError(str(error)) from None
+    if request.finetune:
+        raise UsageError(f"{word}: trains the encoder itself, which tune does not. Tune it on features.")
     if request.definition.supervised:
         raise UsageError(
             f"{word}: learns from the target's labels, which tune does not read. Tune a method that does not "

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from layersim.adaptation.anchors import Anchors
-from layersim.adaptation.method import define_method
 from layersim.adaptation.methods import parse_method
 from layersim.adaptation.settings import TrainConfig
 from layersim.comparison.job import QUICK, Job
@@ -31,9 +30,7 @@ def changes(before: dict[str, Any], asked: dict[str, Any]) -> list[str]:
 def request_of(job: Job, seed: int) -> dict[str, Any]:
     """Everything that a unit's numbers depend on."""
     request = parse_method(job.word)
-    asked = define_method(
-        job.word, job.layers, job.train, lambda word: Anchors(word, (), "by trial"), job.own
-    )
+    asked = job.method_with(lambda word: Anchors(word, (), "by trial"))
     settings = asked.settings.config.model_dump(mode="json")
     unread = {"methods", "seeds", "seed", "emotions", "bootstraps", "anchors", "standardise"}
     if not asked.coral:

@@ -4,13 +4,15 @@ A unit has a folder ``SOURCE-to-TARGET/METHOD/seed-K`` below the protocol's and 
 
     request.json       what is asked: settings, inputs, trials, seed
     trial-1.csv ...    predictions of one trial's test set, as it is done
+    trial-1-epochs/    of a training of the encoder itself, while it goes on
     predictions.csv    of all trials together, with a column ``trial``
     curves.csv         of all trainings, with a column ``trial``; of methods with epochs
     metrics.json       scores of these, and what each trial's training had to say
     run.json           written last: the unit is finished
 
 A unit is asked for again by the same request: what is finished is kept, what was begun goes on after its last
-trial. The predictions of all trials together are scored: with speaker folds, every target utterance once.
+trial, a training of the encoder after its last epoch. The predictions of all trials together are scored: with
+speaker folds, every target utterance once.
 """
 
 from __future__ import annotations
@@ -23,16 +25,15 @@ from typing import Any
 import pandas as pd
 import torch
 
-from layersim.adaptation.evaluate import predict_part, score
+from layersim.adaptation.evaluate import score
 from layersim.adaptation.method import Method
 from layersim.adaptation.methods import parse_method
-from layersim.adaptation.opening import read_method
 from layersim.adaptation.run import CURVES, METRICS, PREDICTIONS, read_predictions
 from layersim.comparison.job import Job
+from layersim.comparison.training import begin_on_features, begin_on_sound
 from layersim.comparison.unit_request import changes, fingerprint, request_of
 from layersim.documents import require_form
 from layersim.errors import LayersimError
-from layersim.metrics import uar
 from layersim.provenance import RUN, write_run
 from layersim.workspace import read_json, write_json, write_text
 
@@ -107,22 +108,23 @@ def _run(job: Job, seeds: Sequence[int], force: bool, done: Callable[[], None]) 
         left = [seed for seed in seeds if not notes[seed].is_file()]
         if left:
             method = job.method(trial)
-            data = read_method(method, (trial.source, trial.target), job.classes, trial.target_test)
+            begin = begin_on_features if method.finetune is None else begin_on_sound
+            train = begin(job, trial, method)
             for seed in left:
-                learned = method.learn(data.task(job.classes), seed)
-                tested = predict_part(learned.probabilities, data.target_test, job.classes)
-                validated = predict_part(learned.probabilities, data.source_validation, job.classes)
-                write_text(files[seed], tested.to_csv(index=False, lineterminator="\n"))
+                epochs = job.folder(seed) / f"trial-{number}-epochs"
+                trained = train(seed, epochs)
+                write_text(files[seed], trained.tested.to_csv(index=False, lineterminator="\n"))
                 write_json(notes[seed], {
                     "trial": trial.name,
                     "layers": list(method.layers),
                     "anchors": method.anchors.to_json() if method.anchors else None,
-                    "best_epoch": learned.best_epoch,
-                    "source_validation_uar": _uar(validated),
-                    "details": dict(learned.details),
-                    "notes": list(data.notes),
-                    "curves": _finite(learned.curves),
+                    "best_epoch": trained.best_epoch,
+                    "source_validation_uar": trained.source_validation_uar,
+                    "details": dict(trained.details),
+                    "notes": list(trained.notes),
+                    "curves": _finite(trained.curves),
                 })  # fmt: skip
+                shutil.rmtree(epochs, ignore_errors=True)
                 done()
         else:
             for _ in seeds:
@@ -147,10 +149,6 @@ def _finite(curves: pd.DataFrame | None) -> list[dict[str, Any]]:
         return []
     known = curves.astype(object).where(curves.notna(), None)
     return [dict(zip(known.columns, row, strict=True)) for row in known.itertuples(index=False)]
-
-
-def _uar(predictions: pd.DataFrame) -> float:
-    return uar(predictions["emotion"].tolist(), predictions["predicted"].tolist())
 
 
 def _begin(job: Job, seed: int, force: bool) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Wave = npt.NDArray[np.float32]
+Recordings = Mapping[str, Clip]
 
 
 class Waveforms(Sequence[Wave]):
@@ -170,93 +171,29 @@ class LearnedFromAudio:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_audio_task(
-    source: pd.DataFrame,
-    source_root: Path,
-    target: pd.DataFrame,
-    target_root: Path,
-    classes: Sequence[str],
-    progress: Progress = no_progress,
-) -> FinetuneTask:
-    """Find the recordings of a pair of corpora: headers are checked now, the sound is read when needed.
+def find_recordings(manifest: pd.DataFrame, audio_root: Path, progress: Progress = no_progress) -> Recordings:
+    """Find the recordings of one corpus that are in a split: headers are read now, sound when it is needed.
 
     Parameters
     ----------
-    source, target : DataFrame
-        Manifests of one corpus each (`layersim.corpus.manifest.read_manifest`), with splits.
-    source_root, target_root : Path
-        Where the manifests' paths begin.
-    classes : sequence of str
-        The emotions to tell apart; labelled parts hold no others. The target's part holds all of its train
-        split, since leaving utterances out would take their labels.
+    manifest : DataFrame
+        Of one corpus (`layersim.corpus.manifest.read_manifest`).
+    audio_root : Path
+        Where its paths begin.
+
+    Returns
+    -------
+    mapping
+        The utterance's key to its recording.
 
     Raises
     ------
     LayersimError
-        If a recording cannot be used (all are collected), a split is empty, a class has no example, or a
-        speaker is in two splits.
+        If a recording cannot be used; all are collected.
     """
-    for manifest in (source, target):
-        assert_speaker_disjoint(manifest)
-    train = read_labelled_audio(source, source_root, "train", classes, progress)
-    absent = [name for name in classes if name not in train.emotions]
-    if absent:
-        raise LayersimError(
-            f"{_corpus(source)}: no train utterance of {', '.join(absent)}. Leave the class out, or mend the "
-            "column split."
-        )
-    validation = read_labelled_audio(source, source_root, "validation", classes, progress)
-    return FinetuneTask(
-        train, validation, read_unlabelled_audio(target, target_root, "train", progress), tuple(classes)
-    )
-
-
-def read_labelled_audio(
-    manifest: pd.DataFrame,
-    audio_root: Path,
-    split: str,
-    classes: Sequence[str],
-    progress: Progress = no_progress,
-) -> LabelledAudio:
-    """Find the recordings of one split that carry one of the classes, ordered by key.
-
-    Raises
-    ------
-    LayersimError
-        If there are none, or one cannot be used.
-    """
-    rows = manifest[(manifest["split"] == split) & manifest["emotion"].isin(list(classes))]
-    table, waveforms = _find(
-        manifest, rows, f"{split} utterance of {', '.join(classes)}", audio_root, progress
-    )
-    return LabelledAudio(
-        tuple(utterance_keys(table)), waveforms,
-        tuple(map(str, table["emotion"])), tuple(map(str, table["speaker"])),
-    )  # fmt: skip
-
-
-def read_unlabelled_audio(
-    manifest: pd.DataFrame, audio_root: Path, split: str, progress: Progress = no_progress
-) -> UnlabelledAudio:
-    """Find the recordings of one split, whatever their emotions, ordered by key.
-
-    Raises
-    ------
-    LayersimError
-        If there are none, or one cannot be used.
-    """
-    rows = manifest[manifest["split"] == split]
-    table, waveforms = _find(manifest, rows, f"{split} utterance", audio_root, progress)
-    return UnlabelledAudio(tuple(utterance_keys(table)), waveforms)
-
-
-def _find(
-    manifest: pd.DataFrame, rows: pd.DataFrame, what: str, audio_root: Path, progress: Progress
-) -> tuple[pd.DataFrame, Waveforms]:
-    if not len(rows):
-        raise LayersimError(f"{_corpus(manifest)}: no {what}. Mend the columns split and emotion.")
-    order = np.argsort(np.array(utterance_keys(rows), dtype=object), kind="stable")
-    table = rows.iloc[order].reset_index(drop=True)
+    table = manifest[manifest["split"] != ""].reset_index(drop=True)
+    if table.empty:
+        raise LayersimError(f"{_corpus(manifest)}: no utterance is in a split. Mend the column split.")
     job, faults = prepare_corpus(
         table, audio_root, None, limit=None, seed=0, store="pooled", shard_size=256, progress=progress
     )
@@ -264,7 +201,83 @@ def _find(
         raise LayersimError(
             summarise_faults(f"{len(faults)} recordings cannot be used", faults, "Mend or remove them.")
         )
-    return table, Waveforms(job.clips)
+    return {clip.key: clip for clip in job.clips}
+
+
+def audio_task(
+    source: pd.DataFrame,
+    target: pd.DataFrame,
+    recordings: tuple[Recordings, Recordings],
+    classes: Sequence[str],
+) -> FinetuneTask:
+    """Put together what a pair of corpora gives to learn from.
+
+    Parameters
+    ----------
+    source, target : DataFrame
+        Rows of manifests, with splits; an utterance of a merged corpus may have several.
+    recordings : pair of mappings
+        Of all utterances in a split, as `find_recordings` gives them: the source's, and the target's.
+    classes : sequence of str
+        The emotions to tell apart; labelled parts hold no others. The target's part holds all of its train
+        split, since leaving utterances out would take their labels.
+
+    Raises
+    ------
+    LayersimError
+        If a split is empty, a class has no example, or a speaker is in two splits.
+    """
+    for manifest in (source, target):
+        assert_speaker_disjoint(manifest)
+    ours, theirs = recordings
+    train = labelled_audio(source, ours, "train", classes)
+    absent = [name for name in classes if name not in train.emotions]
+    if absent:
+        raise LayersimError(
+            f"{_corpus(source)}: no train utterance of {', '.join(absent)}. Leave the class out, or mend the "
+            "column split."
+        )
+    validation = labelled_audio(source, ours, "validation", classes)
+    return FinetuneTask(train, validation, unlabelled_audio(target, theirs, "train"), tuple(classes))
+
+
+def labelled_audio(
+    manifest: pd.DataFrame, recordings: Recordings, split: str, classes: Sequence[str]
+) -> LabelledAudio:
+    """Return the utterances of one split that carry one of the classes, ordered by key.
+
+    Raises
+    ------
+    LayersimError
+        If there are none.
+    """
+    rows = manifest[(manifest["split"] == split) & manifest["emotion"].isin(list(classes))]
+    rows, keys = _ordered(manifest, rows, f"{split} utterance of {', '.join(classes)}")
+    return LabelledAudio(
+        keys, Waveforms([recordings[key] for key in keys]),
+        tuple(map(str, rows["emotion"])), tuple(map(str, rows["speaker"])),
+    )  # fmt: skip
+
+
+def unlabelled_audio(manifest: pd.DataFrame, recordings: Recordings, split: str) -> UnlabelledAudio:
+    """Return the utterances of one split, whatever their emotions, ordered by key.
+
+    Raises
+    ------
+    LayersimError
+        If there are none.
+    """
+    rows = manifest[manifest["split"] == split]
+    _, keys = _ordered(manifest, rows, f"{split} utterance")
+    return UnlabelledAudio(keys, Waveforms([recordings[key] for key in keys]))
+
+
+def _ordered(manifest: pd.DataFrame, rows: pd.DataFrame, what: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    if not len(rows):
+        raise LayersimError(f"{_corpus(manifest)}: no {what}. Mend the columns split and emotion.")
+    keys = utterance_keys(rows)
+    order = np.argsort(np.array(keys, dtype=object), kind="stable")
+    return rows.iloc[order], tuple(keys[place] for place in order)
 
 
 def _corpus(manifest: pd.DataFrame) -> str:

@@ -16,13 +16,11 @@ from pydantic import create_model
 
 from layersim.adaptation.finetune.settings import FinetuneConfig
 from layersim.adaptation.method import Method, OwnSettings, refuse_unknown_flags
-from layersim.adaptation.methods import MethodRequest
+from layersim.adaptation.methods import METHODS, MethodRequest
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.wccn import WccnConfig
 from layersim.errors import UsageError
 from layersim.settings import FLAG, Settings, resolve_settings
-
-FINETUNED = ("la", "wccn")
 
 OF_THE_ENCODER = (
     "epochs", "patience", "accumulate", "mode", "freeze_feature_extractor", "mask_probability", "mask_frames",
@@ -54,10 +52,11 @@ def refuse_others(requests: Sequence[MethodRequest], mode: str) -> None:
     UsageError
         Naming those that can.
     """
-    others = [one.word for one in requests if one.name not in FINETUNED or one.self_trained]
+    able = [name for name, definition in METHODS.items() if definition.finetunes]
+    others = [one.word for one in requests if one.name not in able or one.self_trained]
     if others:
         raise UsageError(
-            f"--finetune: {', '.join(others)} cannot train the encoder; {' and '.join(FINETUNED)} can. Name "
+            f"--finetune: {', '.join(others)} cannot train the encoder; {' and '.join(able)} can. Name "
             "them: --methods la:auto,wccn. The others run without --finetune."
         )
     if mode == "lora" and any(one.name == "wccn" for one in requests):
@@ -70,7 +69,7 @@ def finetune_method(method: Method, settings: Settings[TrainConfig], own: OwnSet
     Parameters
     ----------
     method : Method
-        One of `FINETUNED`.
+        Of a name whose definition says that it ``finetunes``.
     mode : "full" or "lora"
 
     Raises

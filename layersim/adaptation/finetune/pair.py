@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from layersim.adaptation.finetune.audio import (
     FinetuneTask,
     LabelledAudio,
-    read_audio_task,
-    read_labelled_audio,
+    Recordings,
+    audio_task,
+    find_recordings,
+    labelled_audio,
 )
 from layersim.adaptation.pair import require_classes
 from layersim.workspace import Progress, Workspace, no_progress
@@ -43,22 +45,41 @@ class PairAudio:
         }
 
 
-def read_pair_audio(
-    workspace: Workspace,
-    source: CorpusFeatures,
-    target: CorpusFeatures,
-    classes: tuple[str, ...],
-    progress: Progress = no_progress,
-) -> PairAudio:
-    """Find the recordings of the utterances that have features.
+def corpus_recordings(
+    workspace: Workspace, corpus: CorpusFeatures, progress: Progress = no_progress
+) -> Recordings:
+    """Find the recordings of those utterances of a workspace's corpus that have features and are in a split.
 
     Raises
     ------
     LayersimError
-        If a recording cannot be used, a split is empty, a class has no example, or a speaker is in two
-        splits.
+        If a recording cannot be used.
     """
-    first, second = (workspace.corpus(corpus.name).audio_root for corpus in (source, target))
-    test = read_labelled_audio(target.table, second, "test", classes, progress)
-    require_classes(target, "test", test.labels(), classes)
-    return PairAudio(read_audio_task(source.table, first, target.table, second, classes, progress), test)
+    return find_recordings(corpus.table, workspace.corpus(corpus.name).audio_root, progress)
+
+
+def pair_audio(
+    source: CorpusFeatures,
+    target: CorpusFeatures,
+    recordings: tuple[Recordings, Recordings],
+    classes: tuple[str, ...],
+    test: CorpusFeatures | None = None,
+) -> PairAudio:
+    """Put together what a pair of corpora gives to learn from and to be tested on.
+
+    Parameters
+    ----------
+    recordings : pair of mappings
+        The source's and the target's, see `corpus_recordings`.
+    test : CorpusFeatures, optional
+        Holds the test split where the target does not.
+
+    Raises
+    ------
+    LayersimError
+        If a split is empty, a class has no example, or a speaker is in two splits.
+    """
+    tested = test or target
+    heard = labelled_audio(tested.table, recordings[1], "test", classes)
+    require_classes(tested, "test", heard.labels(), classes)
+    return PairAudio(audio_task(source.table, target.table, recordings, classes), heard)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from layersim.adaptation.coral import Form
-from layersim.adaptation.settings import LAYER_ANCHORING, NetworkMethodConfig
+from layersim.adaptation.settings import LAYER_ANCHORING, Mode, NetworkMethodConfig
 from layersim.settings import setting
 
-Mode = Literal["full", "lora"]
 Compare = Literal["pooled", "projected"]
 Measure = Literal["once", "epoch"]
 Reduction = Literal["mean", "sum"]

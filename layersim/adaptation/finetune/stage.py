@@ -28,18 +28,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
 from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.evaluate import prediction_table
-from layersim.adaptation.finetune.anchored import learn_anchored_finetune
 from layersim.adaptation.finetune.anchored_network import AnchoredEncoder
 from layersim.adaptation.finetune.export import write_encoder
-from layersim.adaptation.finetune.method import encoder_settings, finetune_method, refuse_others
-from layersim.adaptation.finetune.pair import PairAudio, read_pair_audio
-from layersim.adaptation.finetune.pretext import load_pretext
+from layersim.adaptation.finetune.learn import encoder_loader, learn_from_audio
+from layersim.adaptation.finetune.method import finetune_method, refuse_others
+from layersim.adaptation.finetune.pair import PairAudio, corpus_recordings, pair_audio
 from layersim.adaptation.finetune.settings import FinetuneConfig
-from layersim.adaptation.finetune.wccn import WccnEncoder, learn_wccn_finetune
+from layersim.adaptation.finetune.wccn import WccnEncoder
 from layersim.adaptation.loop import VALIDATION
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
@@ -56,7 +53,6 @@ from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.standardise import Statistics
 from layersim.adaptation.train import collect, requests_of, summarise
 from layersim.encoders.checkpoint import find_checkpoint
-from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError
 from layersim.settings import Settings
 from layersim.workspace import Progress, Workspace, no_progress
@@ -87,7 +83,7 @@ def finetune(
     Parameters
     ----------
     settings : Settings
-        Methods (`layersim.adaptation.finetune.method.FINETUNED` alone), seeds, emotions, anchors.
+        Methods (those that train the encoder alone), seeds, emotions, anchors.
     source, target : str
         The labelled corpus, and the one to transfer to.
     mode : "full" or "lora"
@@ -126,7 +122,8 @@ def finetune(
         )
         for one in requests
     ]
-    audio = read_pair_audio(workspace, *corpora, classes, progress)
+    ours, theirs = (corpus_recordings(workspace, corpus, progress) for corpus in corpora)
+    audio = pair_audio(*corpora, (ours, theirs), classes)
     folder = workspace.train_folder(source, target)
     seeds = range(config.seed, config.seed + config.seeds)
     runs = [
@@ -137,7 +134,7 @@ def finetune(
     wanted = processes.lead(lambda: [run.is_wanted(force) for run in runs])
     for run in runs:
         processes.lead(functools.partial(_refuse_begun_otherwise, run, force))
-    load = _loader(workspace.encoder, described, device, processes)
+    load = encoder_loader(workspace.encoder, described, device, processes)
     for run, needed in zip(runs, wanted, strict=True):
         if needed:
             _train(run, audio, workspace.encoder, load, _by_epochs(progress, run), processes)
@@ -189,31 +186,6 @@ def _refuse_begun_otherwise(run: Run, force: bool) -> None:
         run.forget_epochs()
 
 
-def _loader(
-    checkpoint: str, described: dict[str, Any], device: str, processes: Processes
-) -> Callable[[], Encoder]:
-    """Return what loads the encoder of the features when it is first asked for, and then keeps it."""
-
-    @functools.cache
-    def load() -> Encoder:
-        place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        if place == "cuda" and processes.size > 1:  # each process has a GPU of its own
-            place = f"cuda:{processes.local}"
-        encoder = load_encoder(
-            checkpoint, device=place, max_seconds=described["max_seconds"],
-            whisper_window=described.get("whisper_window", "full"),
-        )  # fmt: skip
-        if encoder.weights_sha256 != described["weights_sha256"]:
-            raise LayersimError(
-                f"{checkpoint}: its weights (sha256 {encoder.weights_sha256[:12]}...) are not those that the "
-                f"features were made with (sha256 {described['weights_sha256'][:12]}...). Extract again: "
-                "layersim extract --force."
-            )
-        return encoder
-
-    return load
-
-
 def _by_epochs(progress: Progress, run: Run) -> Progress:
     """Show each run's epochs by themselves: one may take minutes."""
     return lambda label, epoch, epochs: progress(
@@ -235,7 +207,9 @@ def _train(
         return
     encoder = load()
     processes.lead(run.begin)
-    learned = _learn(run, audio, checkpoint, encoder, progress, processes)
+    learned = learn_from_audio(
+        run.method, audio.task, run.seed, encoder, checkpoint, progress, run.epochs, processes
+    )
     shares = learned.probabilities(audio.test.waveforms)
 
     def write() -> None:
@@ -249,25 +223,6 @@ def _train(
         run.write(replace(learned, details=details), tested, validation, files)
 
     processes.lead(write)
-
-
-def _learn(
-    run: Run,
-    audio: PairAudio,
-    checkpoint: str,
-    encoder: Encoder,
-    progress: Progress,
-    processes: Processes,
-) -> LearnedFromAudio:
-    config, epochs = run.settings.config, run.epochs
-    if isinstance(config, FinetuneConfig):
-        return learn_anchored_finetune(
-            audio.task, encoder, run.method.layers, config, run.seed, progress, epochs, processes
-        )
-    pretext = load_pretext(checkpoint, encoder) if config.beta else None
-    return learn_wccn_finetune(
-        audio.task, encoder, pretext, config, encoder_settings(config), run.seed, progress, epochs
-    )
 
 
 def _export(run: Run, learned: LearnedFromAudio, checkpoint: str, encoder: Encoder) -> Sequence[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from layersim.adaptation.finetune.audio import LabelledAudio, Waveforms, read_audio_task
+from layersim.adaptation.finetune.audio import LabelledAudio, Waveforms, audio_task, find_recordings
 from layersim.adaptation.finetune.crops import middle_crop, normalise, random_crop
 from layersim.corpus.audio import read_audio
 from layersim.errors import LayersimError
@@ -37,9 +37,13 @@ def pair(tmp_path: Path, write_tone: Callable[..., Path]) -> tuple[pd.DataFrame,
     return source, target, tmp_path
 
 
+def read_audio_task(source, target, root, classes):
+    return audio_task(source, target, (find_recordings(source, root), find_recordings(target, root)), classes)
+
+
 def test_a_task_holds_the_right_splits_by_key_and_no_target_emotion(pair):
     source, target, root = pair
-    task = read_audio_task(source, root, target, root, ("anger", "sadness"))
+    task = read_audio_task(source, target, root, ("anger", "sadness"))
     of_classes = source[(source["split"] == "train") & source["emotion"].isin(["anger", "sadness"])]
     assert list(task.source.keys) == sorted(f"german/{name}" for name in of_classes["utterance_id"])
     emotion_of = dict(zip("german/" + source["utterance_id"], source["emotion"], strict=True))
@@ -60,17 +64,17 @@ def test_all_unusable_recordings_are_named_before_anything_is_trained(pair):
     for path in source.loc[train, "path"]:
         (root / path).unlink()
     with pytest.raises(LayersimError, match="2 recordings cannot be used") as caught:
-        read_audio_task(source, root, target, root, ("anger", "sadness"))
+        read_audio_task(source, target, root, ("anger", "sadness"))
     assert all(path in str(caught.value) for path in source.loc[train, "path"])
 
 
 def test_a_class_without_examples_and_a_shared_speaker_are_refused(pair):
     source, target, root = pair
     with pytest.raises(LayersimError, match="german: no train utterance of calm"):
-        read_audio_task(source, root, target, root, ("anger", "calm"))
+        read_audio_task(source, target, root, ("anger", "calm"))
     mixed = target.assign(speaker="s0")
     with pytest.raises(LayersimError, match="s0"):
-        read_audio_task(source, root, mixed, root, ("anger", "sadness"))
+        read_audio_task(source, mixed, root, ("anger", "sadness"))
 
 
 def test_waveforms_are_indexed_as_tensors_of_places_and_files_are_read_late(tmp_path, write_tone, make_tones):

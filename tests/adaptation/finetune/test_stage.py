@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from layersim.adaptation.finetune import audio, stage
+from layersim.adaptation.finetune import audio, learn
 from layersim.adaptation.finetune.stage import finetune
 from layersim.adaptation.method import OwnSettings
 from layersim.adaptation.opening import own_settings
@@ -168,7 +168,7 @@ def test_with_force_what_was_begun_otherwise_goes(workspace, quick_figures):
 
 def test_the_same_request_is_kept_and_another_refused(workspace, quick_figures, monkeypatch):
     first = run_stage(workspace).to_json()
-    monkeypatch.setattr(stage, "load_encoder", None)  # what is kept needs no encoder
+    monkeypatch.setattr(learn, "load_encoder", None)  # what is kept needs no encoder
     assert run_stage(workspace).to_json() == first
     with pytest.raises(LayersimError, match=r"trained differently \(gamma was 0.001, is 0.5\)"):
         run_stage(workspace, quick={"gamma": 0.5})
@@ -179,7 +179,7 @@ def test_the_same_request_is_kept_and_another_refused(workspace, quick_figures, 
 
 def test_no_test_speaker_is_heard_before_training_ends(workspace, quick_figures, monkeypatch):
     heard: list[str] = []
-    real_read, real_learn = audio.read_audio, stage.learn_anchored_finetune
+    real_read, real_learn = audio.read_audio, learn.learn_anchored_finetune
 
     def reading(path: Path, *arguments: Any) -> Any:
         heard.append(f"{path.parent.name}/{path.stem}")
@@ -191,7 +191,7 @@ def test_no_test_speaker_is_heard_before_training_ends(workspace, quick_figures,
         return learned
 
     monkeypatch.setattr(audio, "read_audio", reading)
-    monkeypatch.setattr(stage, "learn_anchored_finetune", learning)
+    monkeypatch.setattr(learn, "learn_anchored_finetune", learning)
     run_stage(workspace)
     before, after = set(heard[: heard.index("trained")]), set(heard[heard.index("trained") + 1 :])
     assert {name.partition("-")[0] for name in before} == {

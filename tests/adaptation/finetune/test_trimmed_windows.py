@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from layersim.adaptation.distributed import ALONE
-from layersim.adaptation.finetune.stage import _loader
+from layersim.adaptation.finetune.learn import encoder_loader
 from layersim.adaptation.finetune.trainable import TrainableEncoder
 from layersim.adaptation.predict import _load_encoder
 from layersim.encoders.load import load_encoder
@@ -20,7 +20,7 @@ def test_a_model_s_encoder_is_loaded_with_the_windows_of_its_features(window, fo
     folder = str(folder_of("whisper"))
     described = load_encoder(folder, whisper_window=window).describe()
     trained = SimpleNamespace(description=SimpleNamespace(encoder=described))
-    for encoder in (_load_encoder(trained, folder, "cpu"), _loader(folder, described, "cpu", ALONE)()):
+    for encoder in (_load_encoder(trained, folder, "cpu"), encoder_loader(folder, described, "cpu", ALONE)()):
         assert encoder.whisper_window == window
         assert encoder.describe() == described
 
