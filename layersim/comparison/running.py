@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -119,13 +120,16 @@ def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progres
     # Jobs of one method follow each other in the list; the slow ones first would need a guess at their time.
     alone = [place for place in missing if jobs[place].finetune and place_of(config.device) != "cpu"]
     beside = [place for place in missing if place not in alone]
-    for places, most in ((beside, config.jobs or os.cpu_count() or 1), (alone, 1)):
-        parallel = Parallel(n_jobs=min(most, max(1, len(places))), return_as="generator_unordered")
-        calls = (delayed(_run)(jobs[place], missing[place], force) for place in places)
-        for finished, fault in parallel(calls):
-            done += finished
-            faults += [fault] if fault else []
-            progress("comparing", done, units)
+    with warnings.catch_warnings():
+        # joblib replaces a process that has grown: nothing is lost, and nobody has to do anything
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        for places, most in ((beside, config.jobs or os.cpu_count() or 1), (alone, 1)):
+            parallel = Parallel(n_jobs=min(most, max(1, len(places))), return_as="generator_unordered")
+            calls = (delayed(_run)(jobs[place], missing[place], force) for place in places)
+            for finished, fault in parallel(calls):
+                done += finished
+                faults += [fault] if fault else []
+                progress("comparing", done, units)
     if faults:
         advice = "All others are finished and kept. Mend these, or leave the methods out, and compare again."
         raise LayersimError(summarise_faults(f"{len(faults)} methods on a pair failed", faults, advice))
