@@ -118,12 +118,12 @@ def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progres
     progress("comparing", 0, units)
     done, faults = 0, []
     # Jobs of one method follow each other in the list; the slow ones first would need a guess at their time.
-    alone = [place for place in missing if jobs[place].finetune and place_of(config.device) != "cpu"]
-    beside = [place for place in missing if place not in alone]
+    by_itself = [place for place in missing if jobs[place].finetune and place_of(config.device) != "cpu"]
+    beside = [place for place in missing if place not in by_itself]
     with warnings.catch_warnings():
         # joblib replaces a process that has grown: nothing is lost, and nobody has to do anything
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        for places, most in ((beside, config.jobs or os.cpu_count() or 1), (alone, 1)):
+        for places, most in ((beside, config.jobs or os.cpu_count() or 1), (by_itself, 1)):
             parallel = Parallel(n_jobs=min(most, max(1, len(places))), return_as="generator_unordered")
             calls = (delayed(_run)(jobs[place], missing[place], force) for place in places)
             for finished, fault in parallel(calls):
