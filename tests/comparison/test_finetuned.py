@@ -42,8 +42,9 @@ ENDED = {"predictions.csv", "metrics.json", "curves.csv", "request.json", "run.j
 
 @pytest.fixture
 def workspace(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A copy of the study of tones; figures are left out, which decide nothing."""
+    """A copy of the study of tones; figures and the baselines that are always there are left out."""
     monkeypatch.setattr(compare_module, "draw_comparison", lambda *_: [])
+    monkeypatch.setattr("layersim.comparison.settings.BASELINES", ())
     shutil.copytree(extracted, tmp_path / "study")
     return Workspace.read(tmp_path / "study")
 
