@@ -41,10 +41,10 @@ def align(
     Can be killed at any time: the next run goes on where it stopped. Needs no download: without the Montreal
     Forced Aligner, a model is trained on the corpus itself.
     """
+    workspace = find_workspace()  # before the imports, which take seconds
     from layersim.alignment.align import AlignConfig
     from layersim.alignment.align import align as align_stage
 
-    workspace = find_workspace()
     flags = given(
         {"aligner": aligner, "dictionary": _file_or_name(dictionary),
          "acoustic_model": _file_or_name(acoustic_model), "transcribe": _file_or_name(transcribe),

@@ -128,7 +128,7 @@ def method_list(text: str | None) -> list[str] | None:
     """Split ``cc,la:8,9,11,pa`` at the commas between methods; None stays None."""
     words: list[str] = []
     for part in comma_list(text) or []:
-        if words and ":" in words[-1] and re.fullmatch(r"d?\d+(\+self-train)?", part):
+        if words and ":" in words[-1] and re.fullmatch(r"d?\d+(\+[a-z-]+)?", part):
             words[-1] += f",{part}"
         else:
             words.append(part)

@@ -74,13 +74,13 @@ def compare(
     force: Force = False,
 ) -> None:
     """Compare methods over pairs of corpora, encoders and seeds; goes on where it was stopped."""
+    workspace = find_workspace()  # before the imports, which take seconds
     from layersim.adaptation.opening import own_settings
     from layersim.adaptation.settings import TrainConfig
     from layersim.comparison.compare import compare as compare_stage
     from layersim.comparison.settings import CompareConfig
     from layersim.similarity.settings import RankConfig
 
-    workspace = find_workspace()
     flags = given(
         {"methods": method_list(methods), "pairs": comma_list(pairs), "encoders": comma_list(encoders),
          "protocol": protocol, "folds": folds, "clips": comma_list(clips), "matrix": matrix,

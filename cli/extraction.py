@@ -84,13 +84,13 @@ def extract(
     encoder runs. --num-shards K --shard I makes every K-th file of every cache, so that the jobs of an array
     can share the work on a common file system; none needs to know of the others.
     """
+    workspace = find_workspace(encoder)  # before the imports, which take seconds
     from layersim.features.extract import ExtractConfig, extract_share
     from layersim.features.extract import extract as extract_stage
     from layersim.features.share import Share
 
     share = Share.from_flags(num_shards, shard)
 
-    workspace = find_workspace(encoder)
     flags = given(
         {"limit": limit, "store": store, "phones": phones, "middle": middle, "stack": stack,
          "whisper_window": whisper_window, "device": device, "precision": precision, "seed": seed,

@@ -62,10 +62,10 @@ def rank(
     force: Force = False,
 ) -> None:
     """Rank layers by how alike two corpora's emotions (or vowels) are in them."""
+    workspace = find_workspace(encoder)  # before the imports, which take seconds
     from layersim.similarity.rank import RankConfig
     from layersim.similarity.rank import rank as rank_stage
 
-    workspace = find_workspace(encoder)
     flags = given(
         {"level": level, "label_free": label_free, "metric": metric, "features": features,
          "paper": paper, "emotions": comma_list(emotions), "vowels": comma_list(vowels),

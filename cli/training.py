@@ -77,13 +77,13 @@ def train(
 
     On several processes: torchrun --nproc-per-node 8 $(which layersim) train ...
     """
+    workspace = find_workspace(encoder)  # before the imports, which take seconds
     from layersim.adaptation.distributed import join_processes
     from layersim.adaptation.opening import own_settings
     from layersim.adaptation.train import TrainConfig
     from layersim.adaptation.train import train as train_stage
     from layersim.workspace import no_progress
 
-    workspace = find_workspace(encoder)
     flags = given(
         {"anchors": anchors, "methods": method_list(methods), "gamma": gamma, "coral": coral,
          "standardise": standardise, "emotions": comma_list(emotions), "seeds": seeds, "epochs": epochs,

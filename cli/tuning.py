@@ -69,12 +69,12 @@ def tune(
 
     Prints lines for layersim.toml and says by what they were chosen. What --set gives is not searched.
     """
+    workspace = find_workspace(encoder)  # before the imports, which take seconds
     from layersim.adaptation.opening import own_settings
     from layersim.adaptation.settings import TrainConfig
     from layersim.comparison.settings import TuneConfig
     from layersim.comparison.tuning import tune as tune_stage
 
-    workspace = find_workspace(encoder)
     wanted = None if space is None else [word for text in space for word in comma_list(text) or []]
     flags = given(
         {"objective": objective, "trials": trials, "seeds": seeds, "startup": startup, "timeout": timeout,

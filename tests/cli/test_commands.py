@@ -10,6 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from layersim_cli.app import method_list
+
 Run = Callable[..., tuple[int, str, str]]
 
 COMMANDS = [
@@ -48,6 +50,19 @@ def test_help_loads_neither_torch_nor_transformers_nor_pandas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cc,la:8,9,11,pa", ["cc", "la:8,9,11", "pa"]),
+        ("la:8,d1+self-train,cc", ["la:8,d1+self-train", "cc"]),
+        ("la:8,9+finetune-lora,wccn+finetune-full", ["la:8,9+finetune-lora", "wccn+finetune-full"]),
+        ("la:best,probe:3", ["la:best", "probe:3"]),
+    ],
+)
+def test_methods_are_told_apart_from_the_layers_of_one(text: str, words: list[str]) -> None:
+    assert method_list(text) == words
 
 
 def test_a_command_outside_a_workspace_says_how_to_make_one_and_exits_1(run_cli: Run, tmp_path: Path) -> None:
