@@ -110,10 +110,9 @@ def command_line(stage: str, study: Mapping[str, str], settings: Settings[Any]) 
     values = settings.config.model_dump(mode="json")
     options |= {name: values[name] for name, origin in settings.origins.items() if origin == FLAG}
     words = ["layersim", *stage.split()]
-    method = settings.config.section.partition(".")[2]  # of a method's own table
-    own = {name for name, origin in settings.origins.items() if origin == FLAG} if method else set()
     for name, value in options.items():
-        if name in own:
+        method = settings.config.section_of(name).partition(".")[2]  # of a method's own table
+        if method and settings.origins.get(name) == FLAG:
             words += ["--set", f"{method}.{name}={json.dumps(value)}"]
             continue
         words.append(f"--{name.replace('_', '-')}")

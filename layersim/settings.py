@@ -36,6 +36,12 @@ class StageConfig(BaseModel):
     subtables: ClassVar[bool] = False  # whether its table has tables in it that are no settings of its own
     unstated: ClassVar[str] = "default"  # the origin of a default that no paper states
 
+    @classmethod
+    def section_of(cls, name: str) -> str:
+        """Return the table in which a setting stands."""
+        del name  # all in one, unless a subclass says otherwise
+        return cls.section
+
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
 

@@ -202,11 +202,10 @@ class MethodRequest:
         LayersimError
             If the method cannot.
         """
-        if mode not in self.definition.finetunes or self.self_trained:
+        if mode not in self.definition.finetunes:
             raise LayersimError(
-                f"methods: {self.word}: cannot train the encoder itself"
-                f"{f' ({mode})' if self.definition.finetunes and not self.self_trained else ''}. "
-                f"These can: {', '.join(FINETUNED)}."
+                f"methods: {self.name}: cannot train the encoder itself"
+                f"{f' so ({mode})' if self.definition.finetunes else ''}. These can: {', '.join(FINETUNED)}."
             )
         return replace(self, word=f"{self.word}{FINETUNING[mode]}", finetune=mode)
 
@@ -234,12 +233,17 @@ def parse_method(word: str) -> MethodRequest:
     'cc-std-all+self-train'
     """
     text = "".join(word.split())
-    for mode, suffix in FINETUNING.items():
-        if text.endswith(suffix):
-            return parse_method(text.removesuffix(suffix)).finetuned(mode)
     if text == SELF_TRAINING:
         text = f"cc-std-all{SUFFIX}"
-    bare = text.removesuffix(SUFFIX)
+    bare, _, ending = text.partition("+")
+    if ending or text.endswith("+"):
+        endings = {SUFFIX: None, **{suffix: mode for mode, suffix in FINETUNING.items()}}
+        if f"+{ending}" not in endings:
+            raise LayersimError(
+                f"methods: {word!r}: '+{ending}' is not known. A word may end in one of {', '.join(endings)}."
+            )
+        if (mode := endings[f"+{ending}"]) is not None:
+            return parse_method(bare).finetuned(mode)
     name, colon, argument = bare.partition(":")
     refuse_unknown([name], METHODS, "methods")
     definition = METHODS[name]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layersim.adaptation.anchors import Anchors, Kind, choose_anchors
+from layersim.adaptation.finetune.audio import find_recordings
 from layersim.adaptation.finetune.learn import encoder_loader
 from layersim.adaptation.finetune.method import finetune_method
-from layersim.adaptation.finetune.pair import corpus_recordings
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.methods import parse_method
 from layersim.adaptation.opening import open_features
@@ -24,7 +24,7 @@ from layersim.errors import LayersimError
 from layersim.settings import Settings
 from layersim.similarity.rank import rank_layers
 from layersim.similarity.settings import RankConfig
-from layersim.workspace import Workspace, write_json
+from layersim.workspace import Progress, Workspace, no_progress, write_json
 
 if TYPE_CHECKING:
     from layersim.adaptation.finetune.audio import Recordings
@@ -123,7 +123,7 @@ class Job:
         LayersimError
             If one cannot be used.
         """
-        found = [corpus_recordings(self.workspace, corpus) for corpus in self.corpora.values()]
+        found = [find_all_heard(self.workspace, corpus) for corpus in self.corpora.values()]
         return {key: clip for recordings in found for key, clip in recordings.items()}
 
     def method(self, trial: Trial) -> Method:
@@ -148,23 +148,45 @@ class Job:
         on_features = define_method(
             request.word.removesuffix(request.suffix), self.layers, self.train, choose, self.own
         )
-        return finetune_method(on_features, self.train, self.own, request.finetune)
+        return finetune_method(on_features, self.train, self.own, request.finetune, "the method's name")
 
-    def _ranking(self, trial: Trial, kind: Kind) -> Path:
-        """Rank the layers on a trial's train splits; the document says with which settings."""
-        label_free = kind == "phoneme-label-free"
-        if trial.transductive and not label_free:
+    def refuse_leaking(self, kind: Kind) -> None:
+        """Refuse anchors that would be ranked with the labels of those who are tested.
+
+        Raises
+        ------
+        LayersimError
+        """
+        if kind != "phoneme-label-free" and any(trial.transductive for trial in self.trials):
             raise LayersimError(
                 f"{self.word}: under the transductive protocol the test set's own emotion labels would "
                 "choose the anchors. Take such as read none: la:auto:label-free, la:all, or a list."
             )
+
+    def _ranking(self, trial: Trial, kind: Kind) -> Path:
+        """Rank the layers on a trial's train splits; the document says with which settings."""
+        self.refuse_leaking(kind)
         file = rankings_folder(self) / f"trial-{trial.fold or 1}" / kind / "ranking.json"
-        emotions = None if label_free else self.classes
+        emotions = None if kind == "phoneme-label-free" else self.classes
         config = self.rank.config.model_copy(update={**QUICK, "emotions": emotions, **_RANKINGS[kind]})
         document = rank_layers(trial.source, trial.target, config).to_json()
         document["resolved"] = None  # intervals, which would tell, are not computed here
         write_json(file, document)
         return file
+
+
+def find_all_heard(
+    workspace: Workspace, corpus: CorpusFeatures, progress: Progress = no_progress
+) -> Recordings:
+    """Find the recordings of a corpus that a trial may have: of all utterances in a split.
+
+    Raises
+    ------
+    LayersimError
+        If one cannot be used.
+    """
+    heard = corpus.table[corpus.table["split"] != ""]
+    return find_recordings(heard, workspace.corpus(corpus.name).audio_root, progress)
 
 
 def rankings_folder(job: Job) -> Path:

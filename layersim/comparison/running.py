@@ -6,10 +6,12 @@ the cached features; a killed comparison goes on with those that are missing.
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +20,14 @@ from typing import Any
 import pandas as pd
 from joblib import Parallel, delayed
 
-from layersim.adaptation.finetune.learn import place_of
-from layersim.adaptation.method import OwnSettings
-from layersim.adaptation.methods import full_word, parse_method
+from layersim.adaptation.anchors import Anchors, choose_anchors, parse_anchors
+from layersim.adaptation.finetune.learn import place_of, require_trainable
+from layersim.adaptation.method import OwnSettings, top_layer
+from layersim.adaptation.methods import FINETUNED, full_word, parse_method
 from layersim.adaptation.opening import open_features
 from layersim.adaptation.run import METRICS, read_predictions
 from layersim.adaptation.settings import TrainConfig
-from layersim.comparison.job import Job
+from layersim.comparison.job import Job, find_all_heard
 from layersim.comparison.locking import alone
 from layersim.comparison.settings import CompareConfig
 from layersim.comparison.situations import Situation, all_pairs, parse_pair
@@ -34,6 +37,7 @@ from layersim.comparison.units import missing_seeds, run_job
 from layersim.documents import require_form
 from layersim.errors import LayersimError, UsageError, summarise_faults
 from layersim.metrics import uar
+from layersim.parent import end_with
 from layersim.settings import FLAG, Settings
 from layersim.similarity.settings import RankConfig
 from layersim.workspace import Progress, Workspace, encoder_slug, no_progress, read_json
@@ -106,6 +110,11 @@ def run_units(
             raise UsageError(str(error)) from None
         raise
     jobs = tuple(_jobs(workspace, config, train, rank, own or OwnSettings()))
+    if settings.origins["device"] == FLAG and not any(job.finetune for job in jobs):
+        raise UsageError(
+            f"--device goes with methods that train the encoder ({', '.join(FINETUNED)}); the others use the "
+            "CPU."
+        )
     with alone(workspace.root / "compare" / config.protocol, "layersim compare"):
         return _run_missing(jobs, config, progress, force)
 
@@ -114,6 +123,7 @@ def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progres
     # Copies of the jobs open the features: what they hold is neither kept here nor sent to a process.
     found = [missing_seeds(replace(job), force) for job in jobs]
     missing = {place: seeds for place, seeds in enumerate(found) if seeds}
+    require_finetunable([jobs[place] for place in missing if jobs[place].finetune], progress)
     units = sum(map(len, missing.values()))
     progress("comparing", 0, units)
     done, faults = 0, []
@@ -124,22 +134,64 @@ def _run_missing(jobs: tuple[Job, ...], config: CompareConfig, progress: Progres
         # joblib replaces a process that has grown: nothing is lost, and nobody has to do anything
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         for places, most in ((beside, config.jobs or os.cpu_count() or 1), (by_itself, 1)):
-            parallel = Parallel(n_jobs=min(most, max(1, len(places))), return_as="generator_unordered")
-            calls = (delayed(_run)(jobs[place], missing[place], force) for place in places)
-            for finished, fault in parallel(calls):
-                done += finished
-                faults += [fault] if fault else []
-                progress("comparing", done, units)
+            workers = min(most, max(1, len(places)))
+            shown = progress if workers == 1 else no_progress  # other processes show nothing
+            calls = (
+                delayed(_run)(jobs[place], missing[place], force, os.getpid(), shown) for place in places
+            )
+            try:
+                for finished, fault in Parallel(n_jobs=workers, return_as="generator_unordered")(calls):
+                    done += finished
+                    faults += [fault] if fault else []
+                    progress("comparing", done, units)
+            except BrokenExecutor as error:
+                raise LayersimError(
+                    "a process of the comparison was ended from outside, maybe for lack of memory. What was "
+                    "finished is kept. Compare again, with fewer processes at a time: --jobs."
+                ) from error
     if faults:
         advice = "All others are finished and kept. Mend these, or leave the methods out, and compare again."
         raise LayersimError(summarise_faults(f"{len(faults)} methods on a pair failed", faults, advice))
     return Units(jobs, pd.DataFrame(_rows(jobs)))
 
 
-def _run(job: Job, seeds: Sequence[int], force: bool) -> tuple[int, str]:
-    """Run one job in a process of its own; return how many units it had, and what went wrong, if anything."""
+def require_finetunable(jobs: Sequence[Job], progress: Progress = no_progress) -> None:
+    """Refuse what would turn out to be impossible only in the middle: encoders, adapters, recordings.
+
+    Raises
+    ------
+    LayersimError
+    """
+    words = {(job.word, job.workspace.encoder): job for job in jobs}
+    for job in map(replace, words.values()):
+        method = job.method_with(functools.partial(_some_anchors, layers=job.layers))
+        require_trainable(method, job.encoder(), job.workspace.encoder)
+    corpora = {
+        name: (job.workspace, corpus) for job in map(replace, jobs) for name, corpus in job.corpora.items()
+    }
+    for workspace, corpus in corpora.values():
+        find_all_heard(workspace, corpus, progress)
+
+
+def _some_anchors(word: str, layers: Sequence[str]) -> Anchors:
+    """Return the anchors of a word; where a ranking is to choose them, the top layer."""
+    if parse_anchors(word).ranked is not None:
+        return Anchors(word, (top_layer(layers),), "by trial")
+    return choose_anchors(word, layers, Path)
+
+
+def _run(job: Job, seeds: Sequence[int], force: bool, parent: int, progress: Progress) -> tuple[int, str]:
+    """Run one job, here or in a process of its own that ends with its parent.
+
+    Returns
+    -------
+    int, str
+        How many units it had, and what went wrong, if anything.
+    """
+    if os.getpid() != parent:
+        end_with(parent)
     try:
-        run_job(replace(job), seeds, force)  # a copy: what it opens and loads goes with it
+        run_job(replace(job), seeds, force, progress)  # a copy: what it opens and loads goes with it
     except LayersimError as error:
         return len(seeds), f"{job.name}, {job.situation.source} to {job.situation.tested}: {error}"
     return len(seeds), ""

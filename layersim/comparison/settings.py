@@ -48,7 +48,10 @@ class CompareConfig(StageConfig):
     seed: int = setting(0, "seed of the first run; the others count up", ge=0)
     bootstraps: int = setting(2000, "speaker bootstrap replicates of an interval", ge=100)
     jobs: int = setting(
-        0, "processes at a time (0: one per core); what trains an encoder on a GPU does so alone", ge=0
+        0,
+        "processes at a time, each with one thread (0: one per core); what trains an encoder on a GPU does "
+        "so alone",
+        ge=0,
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
         "auto", "where methods that train the encoder itself do so; all others use the CPU"

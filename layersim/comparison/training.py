@@ -12,9 +12,9 @@ import pandas as pd
 from layersim.adaptation.evaluate import predict_part, prediction_table
 from layersim.adaptation.finetune.learn import learn_from_audio
 from layersim.adaptation.finetune.pair import pair_audio
-from layersim.adaptation.loop import VALIDATION
 from layersim.adaptation.opening import read_method
 from layersim.metrics import uar
+from layersim.workspace import Progress
 
 if TYPE_CHECKING:
     from layersim.adaptation.method import Method
@@ -45,7 +45,8 @@ class Trained:
     notes: tuple[str, ...] = ()
 
 
-Train = Callable[[int, Path], Trained]
+Train = Callable[[int, Path, Progress], Trained]
+"""Trains with a seed; keeps epochs in a folder, if they are long; shows its progress."""
 
 
 def begin_on_features(job: Job, trial: Trial, method: Method) -> Train:
@@ -58,8 +59,8 @@ def begin_on_features(job: Job, trial: Trial, method: Method) -> Train:
     """
     data = read_method(method, (trial.source, trial.target), job.classes, trial.target_test)
 
-    def train(seed: int, epochs: Path) -> Trained:
-        del epochs  # trainings on features take seconds, and keep none
+    def train(seed: int, epochs: Path, progress: Progress) -> Trained:
+        del epochs, progress  # trainings on features take seconds
         learned = method.learn(data.task(job.classes), seed)
         tested = predict_part(learned.probabilities, data.target_test, job.classes)
         validated = predict_part(learned.probabilities, data.source_validation, job.classes)
@@ -83,14 +84,17 @@ def begin_on_sound(job: Job, trial: Trial, method: Method) -> Train:
         trial.source, trial.target, (job.recordings, job.recordings), job.classes, trial.target_test
     )
 
-    def train(seed: int, epochs: Path) -> Trained:
+    def train(seed: int, epochs: Path, progress: Progress) -> Trained:
         encoder = job.encoder()
-        learned = learn_from_audio(method, audio.task, seed, encoder, job.workspace.encoder, folder=epochs)
+
+        def show(_: str, epoch: float, most: float) -> None:
+            progress(f"training {job.name}, {trial.name}, seed {seed}", epoch, most)
+
+        learned = learn_from_audio(method, audio.task, seed, encoder, job.workspace.encoder, show, epochs)
         tested = prediction_table(
             learned.probabilities(audio.test.waveforms), audio.test.labels(), job.classes
         )
-        score = float(learned.curves[VALIDATION[1]].iloc[learned.best_epoch - 1])
         details = {**learned.details, "device": str(encoder.device)}
-        return Trained(tested, score, learned.best_epoch, learned.curves, details)
+        return Trained(tested, learned.validation_uar, learned.best_epoch, learned.curves, details)
 
     return train

@@ -18,13 +18,14 @@ speaker folds, every target utterance once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
+from layersim.adaptation.anchors import choose_anchors, parse_anchors
 from layersim.adaptation.evaluate import score
 from layersim.adaptation.method import Method
 from layersim.adaptation.methods import parse_method
@@ -35,7 +36,7 @@ from layersim.comparison.unit_request import changes, fingerprint, request_of
 from layersim.documents import require_form
 from layersim.errors import LayersimError
 from layersim.provenance import RUN, write_run
-from layersim.workspace import read_json, write_json, write_text
+from layersim.workspace import Progress, no_progress, read_json, write_json, write_text
 
 REQUEST = "request.json"
 
@@ -50,22 +51,35 @@ def missing_seeds(job: Job, force: bool) -> list[int]:
         naming what differs, and ``force`` is not set.
     """
     _require_phones(job)
+    _require_anchors(job)
     # Trials are built and the method is spelt out for this: what is wrong with them is said here.
     requests = {seed: request_of(job, seed) for seed in job.seeds}
     found = []
     for seed, asked in requests.items():
         folder = job.folder(seed)
-        if force or not (folder / RUN).is_file():
+        ended = (folder / RUN).is_file()
+        if not ended or force:
             found.append(seed)
-            continue
-        before = read_json(folder / REQUEST)
-        changed = changes(before, asked)
-        if changed:
+        if force or not (ended or job.finetune) or not (folder / REQUEST).is_file():
+            continue  # what was begun on features is begun again: it takes seconds
+        if changed := changes(read_json(folder / REQUEST), asked):
+            said = "was made otherwise" if ended else "was begun otherwise, and not finished"
             raise LayersimError(
-                f"{folder}: was made otherwise ({'; '.join(changed[:5])}). Replace it, and all like it, with "
-                "--force."
+                f"{folder}: {said} ({'; '.join(changed[:5])}). Replace it, and all like it, with --force."
             )
     return found
+
+
+def _require_anchors(job: Job) -> None:
+    """Refuse anchors that no trial could have, before anything is trained."""
+    request = parse_method(job.word)
+    if request.definition.layers != "anchors":
+        return
+    anchors = parse_anchors(request.argument or request.definition.anchors or job.train.config.anchors)
+    if anchors.ranked is not None:
+        job.refuse_leaking(anchors.kind)
+    else:
+        choose_anchors(anchors.text, job.layers, lambda _: job.pair_folder)
 
 
 def _require_phones(job: Job) -> None:
@@ -82,22 +96,25 @@ def _require_phones(job: Job) -> None:
             )
 
 
-def run_job(
-    job: Job, seeds: Sequence[int], force: bool = False, done: Callable[[], None] = lambda: None
-) -> None:
+def run_job(job: Job, seeds: Sequence[int], force: bool = False, progress: Progress = no_progress) -> None:
     """Train and test a method with some seeds on all trials, and write the units' folders.
 
     One thread: the numbers must not depend on how many processes share the machine.
+
+    Parameters
+    ----------
+    progress : callable
+        Called after every epoch of a training of the encoder.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _run(job, seeds, force, done)
+        _run(job, seeds, force, progress)
     finally:
         torch.set_num_threads(threads)
 
 
-def _run(job: Job, seeds: Sequence[int], force: bool, done: Callable[[], None]) -> None:
+def _run(job: Job, seeds: Sequence[int], force: bool, progress: Progress) -> None:
     for seed in seeds:
         _begin(job, seed, force)
     said: dict[int, list[dict[str, Any]]] = {seed: [] for seed in seeds}
@@ -111,8 +128,7 @@ def _run(job: Job, seeds: Sequence[int], force: bool, done: Callable[[], None]) 
             begin = begin_on_features if method.finetune is None else begin_on_sound
             train = begin(job, trial, method)
             for seed in left:
-                epochs = job.folder(seed) / f"trial-{number}-epochs"
-                trained = train(seed, epochs)
+                trained = train(seed, job.folder(seed) / f"trial-{number}-epochs", progress)
                 write_text(files[seed], trained.tested.to_csv(index=False, lineterminator="\n"))
                 write_json(notes[seed], {
                     "trial": trial.name,
@@ -124,12 +140,8 @@ def _run(job: Job, seeds: Sequence[int], force: bool, done: Callable[[], None]) 
                     "notes": list(trained.notes),
                     "curves": _finite(trained.curves),
                 })  # fmt: skip
-                shutil.rmtree(epochs, ignore_errors=True)
-                done()
-        else:
-            for _ in seeds:
-                done()
         for seed in seeds:
+            shutil.rmtree(job.folder(seed) / f"trial-{number}-epochs", ignore_errors=True)
             said[seed].append(_read_trial(notes[seed]))
     method = method or job.method(job.trials[0])
     for seed in seeds:
@@ -189,6 +201,7 @@ def _finish(job: Job, seed: int, method: Method, said: list[dict[str, Any]]) -> 
             "methods": job.word,
             "pairs": f"{job.situation.source}:{job.situation.target}",
             "encoders": str(corpus.cache.provenance["encoder"]["checkpoint"]),
+            "protocol": job.config.protocol,
         },
         method.settings,
         {name: fingerprint(corpus) for name, corpus in job.corpora.items()},

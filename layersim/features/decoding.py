@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -18,6 +15,7 @@ import numpy.typing as npt
 
 from layersim.corpus.audio import read_audio, scaled
 from layersim.errors import AudioError, summarise_faults
+from layersim.parent import end_with
 
 if TYPE_CHECKING:
     from layersim.features.ahead import Decoders
@@ -114,13 +112,7 @@ def raise_all_faults(clips: Sequence[Clip], decoders: Decoders) -> None:
 def serve(employer: int) -> None:
     """Begin to decode for another process: leave Ctrl-C to it, and end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_after, args=(employer,), daemon=True).start()
-
-
-def _end_after(employer: int) -> None:
-    while os.getppid() == employer or os.name == "nt":
-        time.sleep(1)
-    os._exit(0)
+    end_with(employer)
 
 
 def _faults(clips: Sequence[Clip]) -> list[str]:

@@ -68,7 +68,7 @@ def fits(work: Callable[..., None], *arguments: Any) -> bool:
     try:
         work(*arguments)
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     else:
         return True
@@ -80,8 +80,8 @@ def fits(work: Callable[..., None], *arguments: Any) -> bool:
     return False
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a GPU lacked memory; its libraries and driver say so in words only."""
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a GPU lacked memory; some of its libraries, and its driver, say so in words only."""
     import torch
 
     said = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")

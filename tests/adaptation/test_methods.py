@@ -92,7 +92,10 @@ def test_self_training_goes_on_top_of_any_method() -> None:
         ("cc:3", r"'cc:3': cc takes nothing after a colon\. la and probe do"),
         ("probe:", r"probe takes nothing after a colon|'probe:'"),
         ("la:autoo", r"anchors 'autoo' cannot be read"),
-        ("la:best+selftrain", r"cannot be read"),
+        (
+            "la:best+selftrain",
+            r"'\+selftrain' is not known\. A word may end in one of \+self-train, \+finetune",
+        ),
     ],
 )
 def test_words_that_cannot_be_read_are_named_with_what_can(word: str, says: str) -> None:

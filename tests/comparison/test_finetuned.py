@@ -5,24 +5,31 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from layersim.adaptation.finetune import audio
 from layersim.adaptation.finetune.anchored import learn_anchored_finetune
-from layersim.adaptation.finetune.pair import corpus_recordings, pair_audio
+from layersim.adaptation.finetune.pair import pair_audio
 from layersim.adaptation.finetune.settings import FinetuneConfig
+from layersim.adaptation.finetune.stage import finetune
 from layersim.adaptation.method import OwnSettings
 from layersim.adaptation.opening import open_features
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.train import train
 from layersim.comparison import compare as compare_module
-from layersim.comparison import training
+from layersim.comparison import running, training
 from layersim.comparison.compare import compare
+from layersim.comparison.job import find_all_heard
 from layersim.comparison.protocols import cross_corpus
 from layersim.comparison.settings import CompareConfig
 from layersim.comparison.tuning import TuneConfig, tune
@@ -49,14 +56,20 @@ def workspace(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return Workspace.read(tmp_path / "study")
 
 
-def run(workspace: Workspace, methods: str, own: OwnSettings = OWN, **flags: Any) -> Any:
+def run(
+    workspace: Workspace,
+    methods: str,
+    own: OwnSettings = OWN,
+    progress: Callable[..., None] = lambda *_: None,
+    **flags: Any,
+) -> Any:
     asked = {
         "methods": methods.split(" "), "pairs": ["german:english"], "seeds": 1, "jobs": 1, "folds": 2,
         "bootstraps": 100, "device": "cpu", "emotions": CLASSES, **flags,
     }  # fmt: skip
     return compare(
         workspace, resolve_settings(CompareConfig, asked), resolve_settings(TrainConfig, {"epochs": 2}),
-        resolve_settings(RankConfig), own,
+        resolve_settings(RankConfig), own, progress=progress,
     )  # fmt: skip
 
 
@@ -93,8 +106,8 @@ def test_a_trial_is_trained_as_the_method_alone_would_be_on_its_speakers(workspa
     tested = pd.read_csv(unit(workspace, "la-1-2+finetune-full") / "predictions.csv")
     german, english = (open_features(workspace, name, "encoder") for name in ("german", "english"))
     trial = cross_corpus(german, english, 2, CLASSES)[1]
-    ours, theirs = (corpus_recordings(workspace, corpus) for corpus in (german, english))
-    heard = pair_audio(trial.source, trial.target, (ours, theirs), CLASSES)
+    recordings = tuple(find_all_heard(workspace, corpus) for corpus in (german, english))
+    heard = pair_audio(trial.source, trial.target, recordings, CLASSES)
     learned = learn_anchored_finetune(
         heard.task, load_encoder(workspace.encoder), ("1", "2"), FinetuneConfig(**QUICK, mode="full"), 0
     )
@@ -152,22 +165,30 @@ def test_a_killed_training_goes_on_after_its_last_epoch_and_ends_with_the_same_b
 
     real, epochs = training.learn_from_audio, []
 
-    def killed(*arguments: Any, folder: Path) -> Any:
+    def killed(*arguments: Any) -> Any:
         def progress(_: str, done: float, __: float) -> None:
             epochs.append(done)
             if len(epochs) == 5:  # the second epoch of the second trial
                 raise KeyboardInterrupt
 
-        return real(*arguments, progress=progress, folder=folder)
+        return real(*arguments[:5], progress, arguments[6])
 
     monkeypatch.setattr(training, "learn_from_audio", killed)
     with pytest.raises(KeyboardInterrupt):
         run(workspace, "la:1,2+finetune-lora", own)
-    left = {file.name for file in unit(workspace, "la-1-2+finetune-lora").iterdir()}
+    folder = unit(workspace, "la-1-2+finetune-lora")
+    left = {file.name for file in folder.iterdir()}
     assert left == {"request.json", "trial-1.csv", "trial-1.json", "trial-2-epochs"}
+    with pytest.raises(
+        LayersimError, match=r"begun otherwise, and not finished \(settings\.epochs was 3, is 4\)"
+    ):
+        run(workspace, "la:1,2+finetune-lora", OwnSettings(flags={"finetune": {**QUICK, "epochs": 4}}))
+    assert {file.name for file in folder.iterdir()} == left
+    shutil.copytree(folder / "trial-2-epochs", folder / "trial-1-epochs")  # killed before it was removed
     run(workspace, "la:1,2+finetune-lora", own)
     assert epochs[5:] == [3]  # nothing that was done is done again
     assert written() == undisturbed
+    assert {file.name for file in folder.iterdir()} == ENDED
 
 
 def test_other_settings_are_refused_and_anchors_are_ranked_in_the_trial(workspace):
@@ -211,28 +232,138 @@ def test_merged_corpora_are_heard_balanced_from_both_their_folders(workspace, mo
     assert len(with_clips.source.waveforms[len(with_clips.source) - 1]) > 0
 
 
-def test_features_of_other_weights_are_refused(workspace, pretrained):
-    other = workspace.root / "other"
-    shutil.copytree(pretrained, other)
-    weights = other / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    job_encoder = load_encoder(str(pretrained))
-    weights.write_bytes(bytes(content))
-    from layersim.adaptation.finetune.learn import encoder_loader
+@pytest.mark.parametrize(
+    ("methods", "own", "says"),
+    [
+        ("la:0+finetune-lora", {}, "adapters in blocks cannot change it"),
+        ("la:1,99+finetune-full", {}, "99"),
+        (
+            "la:1+finetune-lora",
+            {"finetune": {"precision": "bf16"}},
+            "mixed precision is for training on a GPU",
+        ),
+        ("la:1+finetune-lora", {"finetune": {"lora_targets": ["w_q"]}}, "has no linear module w_q"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_trained(workspace, methods, own, says):
+    with pytest.raises(LayersimError, match=re.escape(says)):
+        run(workspace, f"cc {methods}", OwnSettings(flags=own))
+    assert not list(workspace.root.glob("compare/**/cc"))
 
-    load = encoder_loader(str(other), job_encoder.describe(), "cpu")
-    with pytest.raises(LayersimError, match="are not those that the features were made with"):
-        load()
+
+def test_so_is_a_missing_recording(workspace):
+    (workspace.corpora["english"].audio_root / "5-1.wav").unlink()
+    with pytest.raises(LayersimError, match="1 recordings cannot be used"):
+        run(workspace, "cc la:1+finetune-lora")
+    assert not list(workspace.root.glob("compare/**/cc"))
+
+
+def test_the_manifests_splits_give_what_train_gives_and_a_transductive_trial_is_tested_on_all(workspace):
+    settings = resolve_settings(TrainConfig, {"methods": ["la:1,2"], "seeds": 1, "emotions": CLASSES})
+    trained = finetune(workspace, settings, "german", "english", "lora", own=OWN, device="cpu")
+    columns = ["utterance", "predicted", *(f"p_{name}" for name in CLASSES)]
+    one = pd.read_csv(trained.folder / "la-1-2-finetune-lora/seed-0/predictions.csv")[columns]
+    run(workspace, "la:1,2+finetune-lora", protocol="splits")
+    place = "german-to-english/la-1-2+finetune-lora/seed-0"
+    other = pd.read_csv(workspace.compare_folder("splits") / place / "predictions.csv")[columns]
+    pd.testing.assert_frame_equal(one, other)
+
+    with pytest.raises(LayersimError, match="the test set's own emotion labels would choose the anchors"):
+        run(workspace, "cc la:best+finetune-lora", protocol="transductive")
+    run(workspace, "la:1,2+finetune-lora", protocol="transductive")
+    tested = pd.read_csv(workspace.compare_folder("transductive") / place / "predictions.csv")
+    assert len(tested) == 24  # six speakers, four utterances each
+
+
+def test_what_trains_on_a_gpu_does_so_alone_and_here(workspace, monkeypatch):
+    """A GPU that is none: the jobs are only told so, and write down where they run."""
+    monkeypatch.setattr(running, "place_of", lambda _: "cuda")
+    asked: list[int] = []
+    real = running.Parallel
+
+    def parallel(n_jobs: int, **named: Any) -> Any:
+        asked.append(n_jobs)
+        return real(n_jobs=1, **named)
+
+    monkeypatch.setattr(running, "Parallel", parallel)
+    shown: list[str] = []
+    run(
+        workspace, "cc cc-std la:1+finetune-lora la:2+finetune-lora", jobs=2,
+        progress=lambda label, *_: shown.append(label),
+    )  # fmt: skip
+    assert asked == [2, 1]
+    assert "training la-1+finetune-lora, german-to-english/fold-2, seed 0" in shown
+
+
+@pytest.mark.slow
+def test_processes_of_a_killed_comparison_end_with_it_and_the_next_one_goes_on(workspace):
+    words = ["cc", "la:1,2+finetune-lora", "--pairs", "german:english", "--folds", "2", "--seeds", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "layersim_cli.main",
+        "compare",
+        "--methods",
+        ",".join(words[:2]),
+        *words[2:],
+    ]
+    command += ["--emotions", "anger,sadness", "--jobs", "2", "--device", "cpu"]
+    for name, value in {**QUICK, "epochs": 25, "patience": 25}.items():
+        command += ["--set", f"finetune.{name}={value}"]
+    process = subprocess.Popen(
+        command, cwd=workspace.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    folder = unit(workspace, "la-1-2+finetune-lora")
+    until = time.monotonic() + 120
+    while not list(folder.glob("trial-*-epochs/epoch-*")) and time.monotonic() < until:
+        time.sleep(0.02)
+    workers = [
+        one for one in psutil.Process(process.pid).children(recursive=True) if "loky" in str(one.cmdline())
+    ]
+    assert workers
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+    assert not (folder / "run.json").exists()
+    done = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in folder.iterdir()} == ENDED
+
+
+def test_a_device_without_a_method_that_trains_an_encoder_is_a_usage_error(workspace):
+    with pytest.raises(UsageError, match="--device goes with methods that train the encoder"):
+        run(workspace, "cc")
+
+
+def test_the_command_in_run_json_asks_for_the_same(workspace):
+    run(
+        workspace,
+        "wccn+finetune-full",
+        OwnSettings(flags={"finetune": {"epochs": 1, "mask_frames": 3}, "wccn": {"beta": 0.0}}),
+    )
+    said = json.loads((unit(workspace, "wccn+finetune-full") / "run.json").read_text("utf-8"))
+    assert "--set finetune.epochs=1" in said["command"]
+    assert "--set wccn.beta=0.0" in said["command"]
+    assert "wccn.epochs" not in said["command"]
+    assert "--protocol folds" in said["command"]
+    origins = {row["name"]: row["origin"] for row in said["settings"]}
+    assert origins["mode"] == "the method's name"
 
 
 @pytest.mark.parametrize(
     ("word", "says"),
     [
         ("cc+finetune-full", "cc: cannot train the encoder itself. These can: la+finetune-full, "),
-        ("wccn+finetune-lora", "wccn: cannot train the encoder itself (lora). These can: "),
-        ("la+self-train+finetune-lora", "la+self-train: cannot train the encoder itself. These can: "),
-        ("la+finetune-lora+self-train", "unknown"),
+        ("wccn+finetune-lora", "wccn: cannot train the encoder itself so (lora). These can: "),
+        (
+            "la+self-train+finetune-lora",
+            "'+self-train+finetune-lora' is not known. A word may end in one of +se",
+        ),
+        ("la+finetune-lora+self-train", "'+finetune-lora+self-train' is not known."),
+        ("la:1+finetune-lora+finetune-full", "'+finetune-lora+finetune-full' is not known."),
+        ("la:auto+finetune", "'+finetune' is not known."),
+        ("cc+", "'+' is not known."),
     ],
 )
 def test_words_of_what_cannot_be_trained_are_refused(workspace, word, says):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from layersim.adaptation.data import LabelledFeatures
+from layersim.adaptation.loop import VALIDATION
 from layersim.adaptation.task import Probabilities
 from layersim.corpus.audio import read_audio
 from layersim.corpus.manifest import utterance_keys
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 Wave = npt.NDArray[np.float32]
 Recordings = Mapping[str, Clip]
+"""An utterance's key to where its sound is."""
 
 
 class Waveforms(Sequence[Wave]):
@@ -170,16 +172,21 @@ class LearnedFromAudio:
     network: nn.Module
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def validation_uar(self) -> float:
+        """UAR on the source's validation split in the best epoch, 0..1."""
+        return float(self.curves[VALIDATION[1]].iloc[self.best_epoch - 1])
 
-def find_recordings(manifest: pd.DataFrame, audio_root: Path, progress: Progress = no_progress) -> Recordings:
-    """Find the recordings of one corpus that are in a split: headers are read now, sound when it is needed.
+
+def find_recordings(rows: pd.DataFrame, audio_root: Path, progress: Progress = no_progress) -> Recordings:
+    """Find the recordings of some utterances of one corpus: headers are read now, sound when it is needed.
 
     Parameters
     ----------
-    manifest : DataFrame
-        Of one corpus (`layersim.corpus.manifest.read_manifest`).
+    rows : DataFrame
+        Of its manifest (`layersim.corpus.manifest.read_manifest`).
     audio_root : Path
-        Where its paths begin.
+        Where their paths begin.
 
     Returns
     -------
@@ -191,12 +198,12 @@ def find_recordings(manifest: pd.DataFrame, audio_root: Path, progress: Progress
     LayersimError
         If a recording cannot be used; all are collected.
     """
-    table = manifest[manifest["split"] != ""].reset_index(drop=True)
-    if table.empty:
-        raise LayersimError(f"{_corpus(manifest)}: no utterance is in a split. Mend the column split.")
+    if rows.empty:
+        return {}
     job, faults = prepare_corpus(
-        table, audio_root, None, limit=None, seed=0, store="pooled", shard_size=256, progress=progress
-    )
+        rows.reset_index(drop=True), audio_root, None, limit=None, seed=0, store="pooled", shard_size=256,
+        progress=progress,
+    )  # fmt: skip
     if job is None:
         raise LayersimError(
             summarise_faults(f"{len(faults)} recordings cannot be used", faults, "Mend or remove them.")
@@ -217,7 +224,7 @@ def audio_task(
     source, target : DataFrame
         Rows of manifests, with splits; an utterance of a merged corpus may have several.
     recordings : pair of mappings
-        Of all utterances in a split, as `find_recordings` gives them: the source's, and the target's.
+        Of all utterances that are heard, as `find_recordings` gives them: the source's, and the target's.
     classes : sequence of str
         The emotions to tell apart; labelled parts hold no others. The target's part holds all of its train
         split, since leaving utterances out would take their labels.

@@ -11,12 +11,15 @@ import torch
 
 from layersim.adaptation.distributed import ALONE, Processes
 from layersim.adaptation.finetune.anchored import learn_anchored_finetune
+from layersim.adaptation.finetune.lora import add_lora
 from layersim.adaptation.finetune.method import encoder_settings
 from layersim.adaptation.finetune.pretext import load_pretext
 from layersim.adaptation.finetune.settings import FinetuneConfig
+from layersim.adaptation.finetune.trainable import TrainableEncoder
 from layersim.adaptation.finetune.wccn import learn_wccn_finetune
 from layersim.encoders.load import load_encoder
 from layersim.errors import LayersimError
+from layersim.features.memory import is_out_of_memory
 from layersim.workspace import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -97,11 +100,41 @@ def learn_from_audio(
         See `learn_anchored_finetune` and `learn_wccn_finetune`.
     """
     config = method.settings.config
-    if isinstance(config, FinetuneConfig):
-        return learn_anchored_finetune(
-            task, encoder, method.layers, config, seed, progress, folder, processes
+    try:
+        if isinstance(config, FinetuneConfig):
+            return learn_anchored_finetune(
+                task, encoder, method.layers, config, seed, progress, folder, processes
+            )
+        pretext = load_pretext(checkpoint, encoder) if config.beta else None
+        return learn_wccn_finetune(
+            task, encoder, pretext, config, encoder_settings(config), seed, progress, folder
         )
-    pretext = load_pretext(checkpoint, encoder) if config.beta else None
-    return learn_wccn_finetune(
-        task, encoder, pretext, config, encoder_settings(config), seed, progress, folder
-    )
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise LayersimError(
+            f"{method.name}: the GPU has too little memory to train this encoder ({error}). The epochs that "
+            "were finished are kept, for the same settings. Lower batch or crop_seconds, set checkpointing = "
+            "true (layersim.toml, [train.finetune]), or train on --device cpu."
+        ) from error
+
+
+def require_trainable(method: Method, encoder: Encoder, checkpoint: str) -> None:
+    """Refuse what `learn_from_audio` would find to be impossible only later: this takes seconds.
+
+    Raises
+    ------
+    LayersimError
+        If the encoder lacks a layer or a quantiser, has no module for an adapter, or peft is missing; if the
+        precision is not for this device.
+    """
+    config = method.settings.config
+    if isinstance(config, FinetuneConfig):
+        hearing = TrainableEncoder(encoder, method.layers, config.precision)
+        if config.mode == "lora":
+            with torch.random.fork_rng(devices=[]):
+                add_lora(hearing, config)
+        return
+    if config.beta:
+        load_pretext(checkpoint, encoder)
+    TrainableEncoder(encoder, None, encoder_settings(config).precision)

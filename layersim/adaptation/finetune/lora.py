@@ -99,8 +99,8 @@ def require_reached(encoder: TrainableEncoder) -> None:
     if deaf:
         raise LayersimError(
             f"no gradient reaches the adapters of {', '.join(deaf[:4])}{', ...' if len(deaf) > 4 else ''}: "
-            "this model does not compute with them. Name other modules in lora_targets, or use --finetune "
-            "full."
+            "this model does not compute with them. Name other modules in lora_targets, or train it whole: "
+            "full in place of lora."
         )
 
 
@@ -109,8 +109,8 @@ def _import_peft() -> Any:
         import peft
     except ImportError as error:
         raise LayersimError(
-            f"--finetune lora needs peft, which cannot be imported ({error}). Install it: "
-            "pip install 'layersim[finetune]'; or use --finetune full."
+            f"lora needs peft, which cannot be imported ({error}). Install it: pip install "
+            "'layersim[finetune]'; or train the encoder whole: full in place of lora."
         ) from error
     return peft
 
@@ -130,7 +130,7 @@ def _find_targets(encoder: TrainableEncoder, wanted: Sequence[str]) -> tuple[str
     if not encoder.top:
         raise LayersimError(
             "layer 0 is what enters the first block, so adapters in blocks cannot change it. Anchor a higher "
-            "layer, or use --finetune full."
+            "layer, or train the encoder whole: full in place of lora."
         )
     missing = [target for target in wanted if not any(name.endswith(f".{target}") for name in found)]
     if missing:

@@ -16,7 +16,7 @@ from pydantic import create_model
 
 from layersim.adaptation.finetune.settings import FinetuneConfig
 from layersim.adaptation.method import Method, OwnSettings, refuse_unknown_flags
-from layersim.adaptation.methods import METHODS, MethodRequest
+from layersim.adaptation.methods import FINETUNING, METHODS, MethodRequest
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.wccn import WccnConfig
 from layersim.errors import UsageError
@@ -27,11 +27,19 @@ OF_THE_ENCODER = (
     "reduction", "checkpointing", "precision",
 )  # fmt: skip
 
+
+class _OfTwoTables(WccnConfig):
+    @classmethod
+    def section_of(cls, name: str) -> str:
+        """Return the table of a setting: what concerns the encoder stands in ``[train.finetune]``."""
+        return FinetuneConfig.section if name in OF_THE_ENCODER else cls.section
+
+
 WccnFinetuneConfig = cast(
     "type[WccnConfig]",
     create_model(
         "WccnFinetuneConfig",
-        __base__=WccnConfig,
+        __base__=_OfTwoTables,
         __doc__="Settings of Deep-WCCN end to end: its own, and those of `OF_THE_ENCODER`.",
         **cast(
             "dict[str, Any]",
@@ -52,18 +60,24 @@ def refuse_others(requests: Sequence[MethodRequest], mode: str) -> None:
     UsageError
         Naming those that can.
     """
-    able = [name for name, definition in METHODS.items() if definition.finetunes]
-    others = [one.word for one in requests if one.name not in able or one.self_trained]
-    if others:
+    unable = [one for one in requests if mode not in one.definition.finetunes or one.self_trained]
+    if unable and mode in FINETUNING:  # an unknown mode is the settings' to refuse
+        able = [name for name, definition in METHODS.items() if mode in definition.finetunes]
+        elsewhere = sorted({other for one in unable for other in one.definition.finetunes})
+        advice = f"Use --finetune {elsewhere[0]}" if elsewhere else "Run the others without --finetune"
         raise UsageError(
-            f"--finetune: {', '.join(others)} cannot train the encoder; {' and '.join(able)} can. Name "
-            "them: --methods la:auto,wccn. The others run without --finetune."
+            f"--finetune {mode}: {', '.join(one.word for one in unable)} cannot train the encoder so; "
+            f"{' and '.join(able)} can. {advice}."
         )
-    if mode == "lora" and any(one.name == "wccn" for one in requests):
-        raise UsageError("wccn --finetune lora: wccn trains the whole encoder. Use --finetune full.")
 
 
-def finetune_method(method: Method, settings: Settings[TrainConfig], own: OwnSettings, mode: str) -> Method:
+def finetune_method(
+    method: Method,
+    settings: Settings[TrainConfig],
+    own: OwnSettings,
+    mode: str,
+    asked_by: str = "user (--finetune)",
+) -> Method:
     """Turn a method on cached features into the one that trains the encoder.
 
     Parameters
@@ -71,13 +85,16 @@ def finetune_method(method: Method, settings: Settings[TrainConfig], own: OwnSet
     method : Method
         Of a name whose definition says that it ``finetunes``.
     mode : "full" or "lora"
+    asked_by : str
+        Where the mode comes from, for ``run.json``.
 
     Raises
     ------
     LayersimError
         If a setting is wrong.
     """
-    finetune = resolve_finetune(settings, own, mode)
+    resolved = resolve_finetune(settings, own, mode)
+    finetune = Settings(resolved.config, {**resolved.origins, "mode": asked_by})
     suffix = f"-finetune-{mode}"
     named = replace(
         method, name=method.name + suffix, folder=method.folder + suffix, finetune=finetune.config.mode
@@ -109,8 +126,7 @@ def resolve_finetune(
         if origin == FLAG and name in FinetuneConfig.model_fields
     }
     flags |= {**own.flags.get("finetune", {}), "mode": mode}
-    resolved = resolve_settings(FinetuneConfig, flags, own.tables.get("finetune"))
-    return Settings(resolved.config, {**resolved.origins, "mode": "user (--finetune)"})
+    return resolve_settings(FinetuneConfig, flags, own.tables.get("finetune"))
 
 
 def encoder_settings(config: WccnConfig) -> FinetuneConfig:

@@ -17,6 +17,8 @@ from layersim.adaptation.pair import require_classes
 from layersim.workspace import Progress, Workspace, no_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from layersim.features.dataset import CorpusFeatures
 
 
@@ -46,16 +48,30 @@ class PairAudio:
 
 
 def corpus_recordings(
-    workspace: Workspace, corpus: CorpusFeatures, progress: Progress = no_progress
+    workspace: Workspace,
+    corpus: CorpusFeatures,
+    labelled: Collection[str],
+    unlabelled: Collection[str],
+    classes: Sequence[str],
+    progress: Progress = no_progress,
 ) -> Recordings:
-    """Find the recordings of those utterances of a workspace's corpus that have features and are in a split.
+    """Find the recordings of those utterances of a workspace's corpus that have features and are heard.
+
+    Parameters
+    ----------
+    labelled, unlabelled : collection of str
+        Splits: of the former the utterances of the classes are heard, of the latter all.
 
     Raises
     ------
     LayersimError
-        If a recording cannot be used.
+        If a recording cannot be used; all such are named.
     """
-    return find_recordings(corpus.table, workspace.corpus(corpus.name).audio_root, progress)
+    table = corpus.table
+    heard = table["split"].isin(unlabelled) | (
+        table["split"].isin(labelled) & table["emotion"].isin(list(classes))
+    )
+    return find_recordings(table[heard], workspace.corpus(corpus.name).audio_root, progress)
 
 
 def pair_audio(

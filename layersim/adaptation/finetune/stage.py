@@ -37,7 +37,6 @@ from layersim.adaptation.finetune.method import finetune_method, refuse_others
 from layersim.adaptation.finetune.pair import PairAudio, corpus_recordings, pair_audio
 from layersim.adaptation.finetune.settings import FinetuneConfig
 from layersim.adaptation.finetune.wccn import WccnEncoder
-from layersim.adaptation.loop import VALIDATION
 from layersim.adaptation.method import Method, OwnSettings, define_method
 from layersim.adaptation.model_file import FILE_NAME, ModelDescription, TrainedModel, save_model
 from layersim.adaptation.notes import anchor_notes, data_notes
@@ -122,7 +121,9 @@ def finetune(
         )
         for one in requests
     ]
-    ours, theirs = (corpus_recordings(workspace, corpus, progress) for corpus in corpora)
+    first, second = corpora
+    ours = corpus_recordings(workspace, first, ("train", "validation"), (), classes, progress)
+    theirs = corpus_recordings(workspace, second, ("test",), ("train",), classes, progress)
     audio = pair_audio(*corpora, (ours, theirs), classes)
     folder = workspace.train_folder(source, target)
     seeds = range(config.seed, config.seed + config.seeds)
@@ -215,7 +216,7 @@ def _train(
     def write() -> None:
         tested = prediction_table(shares, audio.test.labels(), run.classes)
         validation = {
-            "uar": float(learned.curves[VALIDATION[1]].iloc[learned.best_epoch - 1]),
+            "uar": learned.validation_uar,
             "counts": audio.task.validation.labels().counts(run.classes),
         }
         files = _export(run, learned, checkpoint, encoder)

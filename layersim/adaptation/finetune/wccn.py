@@ -137,9 +137,7 @@ def learn_wccn_finetune(
     Tang et al., arXiv 2311.13678.
     """
     if finetune.mode != "full":
-        raise LayersimError(
-            f"wccn --finetune {finetune.mode}: trains the whole encoder. Use --finetune full."
-        )
+        raise LayersimError(f"wccn trains the whole encoder, not {finetune.mode}: full in its place.")
     if config.beta and pretext is None:
         raise LayersimError(without_quantiser(encoder, "was given without a quantiser"))
     if len(task.source) < 2:

@@ -177,6 +177,17 @@ def test_the_same_request_is_kept_and_another_refused(workspace, quick_figures, 
         run_stage(workspace)
 
 
+def test_a_recording_that_is_not_heard_need_not_be_there(workspace, quick_figures):
+    root = workspace.corpora["english"].audio_root
+    (root / "3-0.wav").unlink()  # of the target's validation speaker
+    splits = read_manifest(workspace.corpora["english"].manifest).set_index("path")["split"]
+    assert splits["3-0.wav"] == "validation"
+    run_stage(workspace, epochs=1)
+    (root / "4-0.wav").unlink()
+    with pytest.raises(LayersimError, match="1 recordings cannot be used"):
+        run_stage(workspace, epochs=2)
+
+
 def test_no_test_speaker_is_heard_before_training_ends(workspace, quick_figures, monkeypatch):
     heard: list[str] = []
     real_read, real_learn = audio.read_audio, learn.learn_anchored_finetune
@@ -280,9 +291,9 @@ def test_stale_and_missing_rankings_are_refused(workspace, quick_figures):
 
 
 def test_what_cannot_be_asked_for_is_a_usage_error(workspace):
-    with pytest.raises(UsageError, match=r"cc, la:1\+self-train cannot train the encoder; la and wccn can"):
+    with pytest.raises(UsageError, match=r"cc, la:1\+self-train cannot train the encoder so; la"):
         run_stage(workspace, methods="cc la:1+self-train la:2")
-    with pytest.raises(UsageError, match="wccn trains the whole encoder"):
+    with pytest.raises(UsageError, match=r"wccn cannot train the encoder so; la can\. Use --finetune full"):
         run_stage(workspace, methods="wccn")
     with pytest.raises(UsageError, match="setting 'mode': Input should be 'full' or 'lora'"):
         run_stage(workspace, "both")
@@ -328,7 +339,7 @@ def test_the_command_line_takes_finetune(workspace, quick_figures, monkeypatch, 
     monkeypatch.chdir(workspace.root)
     code, out, err = run("--methods", "cc,la", "--finetune", "full")
     assert (code, out) == (2, "")
-    assert "error: --finetune: cc cannot train the encoder; la and wccn can" in err
+    assert "error: --finetune full: cc cannot train the encoder so; la and wccn can" in err
     code, out, err = run("--methods", "cc", "--device", "cpu")
     assert (code, out) == (2, "")
     assert "--device goes with --finetune" in " ".join(err.replace("│", " ").split())

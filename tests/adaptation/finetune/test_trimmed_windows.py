@@ -13,6 +13,7 @@ from layersim.adaptation.finetune.learn import encoder_loader
 from layersim.adaptation.finetune.trainable import TrainableEncoder
 from layersim.adaptation.predict import _load_encoder
 from layersim.encoders.load import load_encoder
+from layersim.errors import LayersimError
 
 
 @pytest.mark.parametrize("window", ["full", "trim"])
@@ -23,6 +24,9 @@ def test_a_model_s_encoder_is_loaded_with_the_windows_of_its_features(window, fo
     for encoder in (_load_encoder(trained, folder, "cpu"), encoder_loader(folder, described, "cpu", ALONE)()):
         assert encoder.whisper_window == window
         assert encoder.describe() == described
+    others = encoder_loader(folder, {**described, "weights_sha256": "0" * 64}, "cpu")
+    with pytest.raises(LayersimError, match="are not those that the features were made with"):
+        others()
 
 
 def test_in_training_a_shorter_utterance_gets_the_gradients_it_has_alone(folder_of):

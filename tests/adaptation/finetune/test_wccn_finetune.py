@@ -115,5 +115,5 @@ def test_models_without_a_quantiser_train_with_beta_zero_only(name, encoder_of, 
 
 
 def test_adapters_are_refused(encoder, make_task):
-    with pytest.raises(LayersimError, match="wccn --finetune lora: trains the whole encoder"):
+    with pytest.raises(LayersimError, match="wccn trains the whole encoder, not lora: full in its place"):
         learn(make_task(), encoder, beta=0.0, mode="lora")
