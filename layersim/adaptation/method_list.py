@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layersim.adaptation.methods import FINETUNED, METHODS, SUFFIX, Definition
+from layersim.adaptation.methods import FINETUNED_WORDS, METHODS, SUFFIX, Definition
 from layersim.adaptation.settings import MethodConfig
 from layersim.settings import resolve_settings
 
@@ -59,7 +59,7 @@ class MethodList:
                 "Methods that share a table can be told apart in it: [train.dann-resnet50], or --set "
                 "dann-resnet50.epochs=8.",
                 "la and wccn train the encoder itself: layersim train --finetune full, la also with "
-                f"--finetune lora; in compare: {', '.join(FINETUNED)}. Their settings are in "
+                f"--finetune lora; in compare: {', '.join(FINETUNED_WORDS)}. Their settings are in "
                 "[train.finetune] too.",
             ]
         )

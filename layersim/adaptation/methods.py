@@ -34,7 +34,7 @@ Learn = Callable[..., Learned]
 
 SELF_TRAINING = "self-train"
 SUFFIX = f"+{SELF_TRAINING}"
-FINETUNING: dict[Mode, str] = {"full": "+finetune-full", "lora": "+finetune-lora"}
+FINETUNE_SUFFIXES: dict[Mode, str] = {"full": "+finetune-full", "lora": "+finetune-lora"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Definition:
         Whether a seed bears on it; a comparison runs a method once on which none does.
     supervised : bool
         Whether it learns from the target's own labelled train split: an upper row, no transfer.
-    finetunes : tuple of "full" and "lora"
+    finetune_modes : tuple of "full" and "lora"
         The ways in which it can train the encoder itself (`layersim.adaptation.finetune`).
     """
 
@@ -84,7 +84,7 @@ class Definition:
     anchors: str | None = None
     seeded: bool = True
     supervised: bool = False
-    finetunes: tuple[Mode, ...] = ()
+    finetune_modes: tuple[Mode, ...] = ()
 
     @property
     def shared(self) -> bool:
@@ -115,7 +115,7 @@ METHODS: dict[str, Definition] = {
     ),
     "la": Definition(
         "layer anchoring", learn_anchored, TrainConfig, "anchors", None, coral=True,
-        finetunes=("full", "lora"),
+        finetune_modes=("full", "lora"),
     ),
     "la-class": Definition(
         "layer anchoring by classes, no label of the target", learn_class_aligned, ClassAlignmentConfig,
@@ -153,7 +153,7 @@ METHODS: dict[str, Definition] = {
         "gradient reversal, ResNet-50 on acoustic planes", learn_dann, DannConfig, "none",
         fixed={"encoder": "resnet50"}, inputs="sequences",
     ),
-    "wccn": Definition("Deep-WCCN, top layer", learn_wccn, WccnConfig, "top", finetunes=("full",)),
+    "wccn": Definition("Deep-WCCN, top layer", learn_wccn, WccnConfig, "top", finetune_modes=("full",)),
     "wccn-off": Definition(
         "the same network without Deep-WCCN", learn_wccn, WccnConfig, "top", fixed={"whitening": False}
     ),
@@ -192,9 +192,9 @@ class MethodRequest:
     @property
     def suffix(self) -> str:
         """What the word says after name and argument."""
-        return SUFFIX * self.self_trained + (FINETUNING[self.finetune] if self.finetune else "")
+        return SUFFIX * self.self_trained + (FINETUNE_SUFFIXES[self.finetune] if self.finetune else "")
 
-    def finetuned(self, mode: Mode) -> MethodRequest:
+    def with_finetuning(self, mode: Mode) -> MethodRequest:
         """Return the same method with the encoder itself trained.
 
         Raises
@@ -202,16 +202,19 @@ class MethodRequest:
         LayersimError
             If the method cannot.
         """
-        if mode not in self.definition.finetunes:
+        if mode not in self.definition.finetune_modes:
+            so = f" so ({mode})" if self.definition.finetune_modes else ""
             raise LayersimError(
-                f"methods: {self.name}: cannot train the encoder itself"
-                f"{f' so ({mode})' if self.definition.finetunes else ''}. These can: {', '.join(FINETUNED)}."
+                f"methods: {self.name}: cannot train the encoder itself{so}. These can: "
+                f"{', '.join(FINETUNED_WORDS)}."
             )
-        return replace(self, word=f"{self.word}{FINETUNING[mode]}", finetune=mode)
+        return replace(self, word=f"{self.word}{FINETUNE_SUFFIXES[mode]}", finetune=mode)
 
 
-FINETUNED = tuple(
-    f"{name}{FINETUNING[mode]}" for name, definition in METHODS.items() for mode in definition.finetunes
+FINETUNED_WORDS = tuple(
+    f"{name}{FINETUNE_SUFFIXES[mode]}"
+    for name, definition in METHODS.items()
+    for mode in definition.finetune_modes
 )
 """Words of the methods that can train the encoder, without an argument."""
 
@@ -237,13 +240,13 @@ def parse_method(word: str) -> MethodRequest:
         text = f"cc-std-all{SUFFIX}"
     bare, _, ending = text.partition("+")
     if ending or text.endswith("+"):
-        endings = {SUFFIX: None, **{suffix: mode for mode, suffix in FINETUNING.items()}}
+        endings = {SUFFIX: None, **{suffix: mode for mode, suffix in FINETUNE_SUFFIXES.items()}}
         if f"+{ending}" not in endings:
             raise LayersimError(
                 f"methods: {word!r}: '+{ending}' is not known. A word may end in one of {', '.join(endings)}."
             )
         if (mode := endings[f"+{ending}"]) is not None:
-            return parse_method(bare).finetuned(mode)
+            return parse_method(bare).with_finetuning(mode)
     name, colon, argument = bare.partition(":")
     refuse_unknown([name], METHODS, "methods")
     definition = METHODS[name]

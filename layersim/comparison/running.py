@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 from layersim.adaptation.anchors import Anchors, choose_anchors, parse_anchors
 from layersim.adaptation.finetune.learn import place_of, require_trainable
 from layersim.adaptation.method import OwnSettings, top_layer
-from layersim.adaptation.methods import FINETUNED, full_word, parse_method
+from layersim.adaptation.methods import FINETUNED_WORDS, full_word, parse_method
 from layersim.adaptation.opening import open_features
 from layersim.adaptation.run import METRICS, read_predictions
 from layersim.adaptation.settings import TrainConfig
@@ -112,8 +112,8 @@ def run_units(
     jobs = tuple(_jobs(workspace, config, train, rank, own or OwnSettings()))
     if settings.origins["device"] == FLAG and not any(job.finetune for job in jobs):
         raise UsageError(
-            f"--device goes with methods that train the encoder ({', '.join(FINETUNED)}); the others use the "
-            "CPU."
+            f"--device goes with methods that train the encoder ({', '.join(FINETUNED_WORDS)}); the others "
+            "use the CPU."
         )
     with alone(workspace.root / "compare" / config.protocol, "layersim compare"):
         return _run_missing(jobs, config, progress, force)

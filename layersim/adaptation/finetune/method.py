@@ -16,7 +16,7 @@ from pydantic import create_model
 
 from layersim.adaptation.finetune.settings import FinetuneConfig
 from layersim.adaptation.method import Method, OwnSettings, refuse_unknown_flags
-from layersim.adaptation.methods import FINETUNING, METHODS, MethodRequest
+from layersim.adaptation.methods import FINETUNE_SUFFIXES, METHODS, MethodRequest
 from layersim.adaptation.settings import TrainConfig
 from layersim.adaptation.wccn import WccnConfig
 from layersim.errors import UsageError
@@ -60,10 +60,10 @@ def refuse_others(requests: Sequence[MethodRequest], mode: str) -> None:
     UsageError
         Naming those that can.
     """
-    unable = [one for one in requests if mode not in one.definition.finetunes or one.self_trained]
-    if unable and mode in FINETUNING:  # an unknown mode is the settings' to refuse
-        able = [name for name, definition in METHODS.items() if mode in definition.finetunes]
-        elsewhere = sorted({other for one in unable for other in one.definition.finetunes})
+    unable = [one for one in requests if mode not in one.definition.finetune_modes or one.self_trained]
+    if unable and mode in FINETUNE_SUFFIXES:  # an unknown mode is the settings' to refuse
+        able = [name for name, definition in METHODS.items() if mode in definition.finetune_modes]
+        elsewhere = sorted({other for one in unable for other in one.definition.finetune_modes})
         advice = f"Use --finetune {elsewhere[0]}" if elsewhere else "Run the others without --finetune"
         raise UsageError(
             f"--finetune {mode}: {', '.join(one.word for one in unable)} cannot train the encoder so; "
@@ -83,7 +83,7 @@ def finetune_method(
     Parameters
     ----------
     method : Method
-        Of a name whose definition says that it ``finetunes``.
+        Of a name that has this mode among its definition's ``finetune_modes``.
     mode : "full" or "lora"
     asked_by : str
         Where the mode comes from, for ``run.json``.
