@@ -78,7 +78,7 @@ def train(
     On several processes: torchrun --nproc-per-node 8 $(which layersim) train ...
     """
     workspace = find_workspace(encoder)  # before the imports, which take seconds
-    from layersim.adaptation.distributed import join_processes
+    from layersim.adaptation.distributed import join_processes, leave
     from layersim.adaptation.opening import own_settings
     from layersim.adaptation.train import TrainConfig
     from layersim.adaptation.train import train as train_stage
@@ -112,6 +112,8 @@ def train(
             )  # fmt: skip
         if processes.leads:
             show(result, as_json)
+    if processes.size > 1:
+        leave()
 
 
 @app.command()

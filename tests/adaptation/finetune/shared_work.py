@@ -15,7 +15,7 @@ from layersim.adaptation import checkpoint
 from layersim.adaptation.anchored import learn_anchored
 from layersim.adaptation.checkpoint import Checkpoint
 from layersim.adaptation.coral import summed_coral
-from layersim.adaptation.distributed import Processes, cross_entropy, join_processes
+from layersim.adaptation.distributed import Processes, cross_entropy, join_processes, leave
 from layersim.adaptation.finetune.anchored import learn_anchored_finetune
 from layersim.adaptation.finetune.audio import FinetuneTask, UnlabelledAudio
 from layersim.adaptation.finetune.settings import FinetuneConfig
@@ -151,3 +151,4 @@ if __name__ == "__main__":
             "resumed": resumed(joined, Path(sys.argv[1]).parent),
         }
         torch.save(content, f"{sys.argv[1]}.{joined.rank}")
+    leave()
